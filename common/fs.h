@@ -1,0 +1,42 @@
+// fs.h: files that are complete or absent. Blocking calls: keep them off loop threads except at start.
+#ifndef CARAVAN_COMMON_FS_H
+#define CARAVAN_COMMON_FS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/err.h"
+
+// Reads a whole regular file of at most max bytes; *data is NUL-terminated past len (free()).
+MUST_CHECK enum err fs_read_file(const char *path, size_t max, char **data, size_t *len, struct why *why);
+// Writes path.tmp, fsyncs, renames over path, fsyncs the folder.
+MUST_CHECK enum err fs_write_file(const char *path, const void *data, size_t len, struct why *why);
+
+// The same in pieces, for large files: open, write…, then commit or abort (abort removes the temporary file; both free).
+struct fs_writer;
+MUST_CHECK enum err fs_writer_open(const char *path, struct fs_writer **out, struct why *why);
+MUST_CHECK enum err fs_writer_write(struct fs_writer *w, const void *data, size_t len, struct why *why);
+MUST_CHECK enum err fs_writer_commit(struct fs_writer *w, struct why *why);
+void fs_writer_abort(struct fs_writer *w);    // NULL is fine
+
+// A read-only mapping of a whole file. An empty file maps to data = "" with len 0.
+struct fs_map {
+    const uint8_t *data;
+    size_t len;
+};
+MUST_CHECK enum err fs_map_open(const char *path, struct fs_map *out, struct why *why);
+void fs_map_close(struct fs_map *m);    // zeroed struct is fine
+
+MUST_CHECK enum err fs_make_dirs(const char *path, struct why *why);    // mkdir -p, 0755
+MUST_CHECK enum err fs_remove_tree(const char *path, struct why *why);    // does not follow links; absent is OK
+bool fs_exists(const char *path);
+
+// Takes an exclusive flock on path (created if absent), written with our pid. Held elsewhere: ERR_BUSY and `why` names the pid.
+MUST_CHECK enum err fs_lock(const char *path, int *fd, struct why *why);
+void fs_unlock(int fd);
+
+// snprintf into a fresh string (free()); NULL when out of memory.
+char *fs_path(const char *fmt, ...) PRINTF_LIKE(1, 2);
+
+#endif
