@@ -1,6 +1,6 @@
 // conf.h: one YAML file per run, for all roles, read against one option table.
 //
-// The table in conf.c (one row per key: dotted name, type, range, unit, default, help) drives parsing, range checks, the commented
+// The table in conf_table.c (one row per key: dotted name, type, range, unit, default, help) drives parsing, range checks, the commented
 // manual (`caravan config --print`), the diff at resume and the ledger's copy. Values are strict: `12abc`, `010`, `nan`, `maybe`
 // for a flag, a duplicate or an unknown key are errors `FILE:LINE: key: value … expected …`. A role reads its own members only.
 #ifndef CARAVAN_COMMON_CONF_H
@@ -88,12 +88,13 @@ struct conf {
 
 // Fills *c with the defaults of the table.
 void conf_defaults(struct conf *c);
-// Reads a file over the defaults; relative paths stay relative to the working folder. Cross-key rules (conf_check) included.
+// Reads a file over the defaults; relative paths stay relative to the working folder. The rules between keys are applied, but model.path
+// may still be unset, since a command line can give it: call conf_check once every override is in. On failure *c is untouched.
 MUST_CHECK enum err conf_load(const char *path, struct conf *c, struct why *why);
 MUST_CHECK enum err conf_parse(const char *text, size_t len, const char *name, struct conf *c, struct why *why);    // name: for messages
 // One override as on a command line: key "rollout.group_size", value "8".
 MUST_CHECK enum err conf_set(struct conf *c, const char *key, const char *value, const char *where, struct why *why);
-// Rules between keys (a non-loopback listen address needs a token file, group_size >= 2, …).
+// Rules between keys (a non-loopback listen address needs a token file, a linear schedule an end, …), and that model.path is set.
 MUST_CHECK enum err conf_check(const struct conf *c, const char *name, struct why *why);
 // The commented manual: every key with type, range, unit, default and help, as a YAML file that parses to the defaults (free()).
 char *conf_manual(void);

@@ -52,7 +52,7 @@ struct daemon {
     atomic_bool asked;
     char cause[64];    // written once, by whoever sets `asked` first
     atomic_bool cause_ready;
-    struct sigaction old_int, old_term, old_pipe;
+    struct sigaction old_int, old_term;
 };
 
 // The handler's world: one daemon per process.
@@ -209,7 +209,7 @@ static void install_handlers(struct daemon *d)
     sigaction(SIGINT, &action, &d->old_int);
     sigaction(SIGTERM, &action, &d->old_term);
     struct sigaction ignore = {.sa_handler = SIG_IGN};
-    sigaction(SIGPIPE, &ignore, &d->old_pipe);
+    sigaction(SIGPIPE, &ignore, NULL);    // for good: a peer that hangs up is an error code
 }
 
 enum err daemon_create(uv_loop_t *loop, daemon_stop_fn *stop, void *arg, struct daemon **out,
@@ -286,7 +286,6 @@ void daemon_destroy(struct daemon *d)
     CHECK(d->finished && d->handle_closed);
     sigaction(SIGINT, &d->old_int, NULL);
     sigaction(SIGTERM, &d->old_term, NULL);
-    sigaction(SIGPIPE, &d->old_pipe, NULL);
     atomic_store(&handler_fd, -1);
     release(d);
 }

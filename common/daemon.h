@@ -1,7 +1,7 @@
 // daemon.h: what the three daemons share around their libuv loop: signals, the supervisor's pipe, orderly stop.
 //
 // SIGINT/SIGTERM, or end-of-file on the supervisor pipe (descriptor number in the environment variable CARAVAN_SUPERVISOR_FD, inherited from `caravan run`),
-// call `stop` once on the loop thread; a second signal exits at once with 130. The daemon has 4 s from `stop` until daemon_finished, then the process
+// call `stop` once on the loop thread; a second signal, 300 ms or more after the first, exits at once with 130. The daemon has 4 s from `stop` until daemon_finished, then the process
 // exits by itself with an ERROR line (a hung compute thread must not leave an orphan). SIGPIPE is ignored.
 #ifndef CARAVAN_COMMON_DAEMON_H
 #define CARAVAN_COMMON_DAEMON_H
