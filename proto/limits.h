@@ -17,10 +17,12 @@ enum {
     LIMIT_TEXT_BYTES = 2 << 20,       // a prompt, a response, a checks document
     LIMIT_NAME_BYTES = 128,           // names, addresses, causes, hex hashes
     LIMIT_CONFIG_BYTES = 1 << 16,     // model config JSON
+    LIMIT_FAULT_BYTES = 1024,         // the text of a refusal
     LIMIT_CHECKS = 1024,              // checks offered in hello, components of a verdict
     LIMIT_HELD = 1 << 16,             // leases named in a heartbeat
     LIMIT_STATS = 64,                 // counters in a heartbeat
     LIMIT_DEPTH = 6,                  // nesting of maps and arrays
+    LIMIT_MAP_KEYS = 64,              // keys of one map, unknown ones included
     LIMIT_LONG_POLL_MS = 15000,
 };
 

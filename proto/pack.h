@@ -8,10 +8,15 @@
 #include "common/buf.h"
 #include "proto/msg.h"
 
-// Appends the encoding of *m to out. ERR_LIMIT when a field is over its limit (the peer would refuse it).
+// On the wire: keys ascend in every map; text is str (any bytes), weights and 128-bit names are bin, arrays of numbers are one bin of
+// little-endian values (float bits preserved), structs are maps with keys from 0. The same table checks values on both sides.
+
+// Appends the encoding of *m to out; out is unchanged on failure. ERR_LIMIT when a length is over its limit, ERR_INVALID when a value is
+// outside its range (the peer would refuse both). `why` names message and field.
 MUST_CHECK enum err pack_encode(const struct msg *m, struct buf *out, struct why *why);
 // Decodes exactly len bytes. On ERR_OK the caller owns *out (msg_free). ERR_VERSION: another wire version (text says both);
-// ERR_CORRUPT: not a message, a wrong type, a missing field, bytes left over; ERR_LIMIT: a length over its limit. `why` names message and field.
+// ERR_CORRUPT: not a message, a wrong type, a missing field, bytes left over; ERR_LIMIT: a length over its limit; ERR_INVALID: a value
+// outside its range. `why` names message and field. *out is untouched on failure.
 MUST_CHECK enum err pack_decode(const void *data, size_t len, struct msg *out, struct why *why);
 
 #endif
