@@ -69,91 +69,84 @@ const size_t conf_n_sections = ARRAY_LEN(conf_sections);
 const struct conf_row conf_rows[] = {
     TEXT("run_dir", run_dir, "", false,
          "Folder of the run: ledger, weights, checkpoints, logs. \"\" makes runs/NAME from the "
-         "name of "
-         "this file."),
-    SEED(
-        "seed", seed, "1", true,
-        "Decides the order of the tasks and every sampled token. The same seed, model and versions "
-        "give the same answers."),
+         "name of this file."),
+    SEED("seed", seed, "1", true,
+         "Decides the order of the tasks and every sampled token. The same seed, model and "
+         "versions give the same answers."),
 
     TEXT("model.path", model, "", true,
          "A GGUF file, or a Hugging Face folder with config.json, tokenizer.json and "
-         "model.safetensors. "
-         "Must be set here or on the command line."),
+         "model.safetensors. Must be set here or on the command line."),
     ENUM("model.dtype", dtype, dtype_names, "bf16", true,
-         "Precision of the weights that actors use and that the forward pass of training sees. The "
-         "optimiser keeps its own f32 copy either way. f32 takes twice the memory."),
+         "Precision of the weights that actors use and that the forward pass of training "
+         "sees. The optimiser keeps its own f32 copy either way. f32 takes twice the memory."),
 
     TEXT("data.train", train_file, "", true,
          "JSONL file with one task a line: messages, ground_truth, dataset. \"\" trains on tasks "
-         "from "
-         "our own templates, see data.tasks."),
+         "from our own templates, see data.tasks."),
     TEXT("data.eval", eval_file, "", true,
          "JSONL file of held-out tasks in the same format. \"\" holds out tasks from our own "
          "templates."),
     CHOICE("data.tasks", task_kind, task_names, "mixed", true,
-           "Kind of the tasks from our own templates, when data.train is \"\": arithmetic, writing "
-           "under constraints, or both."),
+           "Kind of the tasks from our own templates, when data.train is \"\": arithmetic, "
+           "writing under constraints, or both."),
     INT("data.tasks_n", task_n, 1, 1e7, "tasks", "4096", true,
         "How many tasks the templates give before they repeat (one epoch)."),
     INT("data.eval_n", eval_n, 0, 1e6, "tasks", "200", true,
-        "How many held-out tasks are evaluated; 0 evaluates none. Tasks from templates never equal "
-        "a training task."),
+        "How many held-out tasks are evaluated; 0 evaluates none. Tasks from templates "
+        "never equal a training task."),
     FLAG("data.shuffle", shuffle, "true", true,
          "Visit the tasks in a new order each epoch. false keeps the order of the file."),
     INT("data.max_prompt_tokens", max_prompt_tokens, 1, 131072, "tokens", "1024", true,
         "Tasks with a longer prompt are left out when the data is loaded, and counted."),
 
     INT("rollout.group_size", group_size, 2, 1024, "samples", "8", true,
-        "Answers sampled for each prompt. They are compared with one another, so more of them give "
-        "a less noisy advantage and cost more generation."),
+        "Answers sampled for each prompt. They are compared with one another, so more of "
+        "them give a less noisy advantage and cost more generation."),
     INT("rollout.groups_per_step", groups_per_step, 1, 4096, "groups", "8", false,
         "Prompts in one optimiser step. A step trains on group_size times as many answers."),
     INT("rollout.staleness_max", staleness_max, 0, 64, "versions", "1", false,
-        "How many optimiser steps old the oldest token of an answer may be when it is trained on. "
-        "0 "
-        "generates and trains in turn; 1 or 2 let both run at the same time."),
+        "How many optimiser steps old the oldest token of an answer may be when it is "
+        "trained on. 0 generates and trains in turn; 1 or 2 let both run at the same time."),
     INT("rollout.max_tokens", max_tokens, 1, 131072, "tokens", "64", false,
         "Longest answer; a longer one is cut there (see reward.truncated)."),
     NUM("rollout.temperature", temperature, 0.01, 10, "", "1", false,
-        "Sampling temperature. Training assumes what this says, so 1 is the honest choice; lower "
-        "explores less."),
+        "Sampling temperature. Training assumes what this says, so 1 is the honest choice; "
+        "lower explores less."),
     NUM("rollout.top_p", top_p, 0.001, 1, "", "1", false,
-        "Sample only from the most likely tokens that together have this probability; 1 is off. "
-        "Below 1 the sampled distribution is no longer the trained one."),
+        "Sample only from the most likely tokens that together have this probability; 1 is "
+        "off. Below 1 the sampled distribution is no longer the trained one."),
     INT("rollout.top_k", top_k, 0, 1e6, "tokens", "0", false,
-        "Sample only from this many of the most likely tokens; 0 is off. The caution of top_p "
-        "applies."),
+        "Sample only from this many of the most likely tokens; 0 is off. The caution of "
+        "top_p applies."),
     INT("rollout.lease_ms", lease_ms, 1000, 86400000, "ms", "60000", false,
-        "How long an actor or verifier may hold work without a sign of life before it is given to "
-        "another one."),
+        "How long an actor or verifier may hold work without a sign of life before it is "
+        "given to another one."),
 
     ENUM("reward.truncated", truncated, truncated_names, "score", false,
          "What an answer that was cut at max_tokens earns: what its check says, zero, or its "
-         "check's "
-         "word but no place in the loss (mask)."),
+         "check's word but no place in the loss (mask)."),
     ENUM("reward.unscored", unscored, unscored_names, "drop", false,
-         "What happens to an answer that no verifier could judge after three tries: dropped from "
-         "its "
-         "group, or counted as zero."),
+         "What happens to an answer that no verifier could judge after three tries: dropped "
+         "from its group, or counted as zero."),
 
     ENUM("loss.advantage", advantage, advantage_names, "mean_std", false,
-         "How a reward becomes an advantage: minus the mean of its group (mean), and also divided "
-         "by the group's standard deviation (mean_std)."),
+         "How a reward becomes an advantage: minus the mean of its group (mean), and also "
+         "divided by the group's standard deviation (mean_std)."),
     ENUM("loss.old", old, old_names, "behaviour", false,
          "The policy that the importance ratio is taken to: the one that sampled the tokens."),
     NUM("loss.clip_low", clip_low, 0, 1, "", "0.2", false,
         "The ratio is clipped below 1 - clip_low."),
     NUM("loss.clip_high", clip_high, 0, 10, "", "0.272", false,
-        "The ratio is clipped above 1 + clip_high. A little more room above than below keeps rare "
-        "tokens alive."),
+        "The ratio is clipped above 1 + clip_high. A little more room above than below "
+        "keeps rare tokens alive."),
     NUM("loss.kl_beta", kl_beta, 0, 10, "", "0", false,
-        "Weight of the KL divergence to the initial model, which holds the model near its start. 0 "
-        "is off and saves the memory of a second model."),
+        "Weight of the KL divergence to the initial model, which holds the model near its "
+        "start. 0 is off and saves the memory of a second model."),
     INT("loss.replace_max", replace_max, 0, 100, "batches", "3", false,
-        "Groups whose answers all earned the same teach nothing and are replaced by new ones, up "
-        "to "
-        "this many batches' worth a step; then the step trains on what there is."),
+        "Groups whose answers all earned the same teach nothing and are replaced by new "
+        "ones, up to this many batches' worth a step; then the step trains on what there "
+        "is."),
 
     NUM("optim.lr", lr, 0, 1, "", "2e-5", false,
         "Learning rate after warm-up. If the reward falls and stays down, halve it."),
@@ -170,8 +163,8 @@ const struct conf_row conf_rows[] = {
     INT("optim.warmup_steps", warmup_steps, 0, 1e6, "steps", "3", false,
         "The learning rate rises from 0 to optim.lr over so many steps."),
     INT("optim.micro_batch_tokens", micro_batch_tokens, 1, 1e6, "tokens", "768", false,
-        "Tokens in one forward and backward pass. More are a little faster and take more memory; "
-        "the result is the same up to rounding."),
+        "Tokens in one forward and backward pass. More are a little faster and take more "
+        "memory; the result is the same up to rounding."),
 
     INT("stop.steps", stop_steps, 0, 1e9, "steps", "0", false,
         "Stop after this many optimiser steps; 0 is no limit."),
@@ -181,9 +174,8 @@ const struct conf_row conf_rows[] = {
         "Stop after this time, counted from the first lease; 0 is no limit."),
 
     INT("eval.every_steps", eval_every, 0, 1e6, "steps", "0", false,
-        "Evaluate each time so many steps are done. 0 evaluates only before the first and after "
-        "the "
-        "last step."),
+        "Evaluate each time so many steps are done. 0 evaluates only before the first and "
+        "after the last step."),
     INT("eval.max_tokens", eval_max_tokens, 0, 131072, "tokens", "0", false,
         "Longest answer in an evaluation; 0 takes rollout.max_tokens."),
 
@@ -194,8 +186,8 @@ const struct conf_row conf_rows[] = {
     INT("checkpoint.keep", keep_checkpoints, 1, 1000, "checkpoints", "2", false,
         "How many of the newest checkpoints stay on disk."),
     INT("checkpoint.keep_versions", keep_versions, 1, 1e6, "versions", "8", false,
-        "How many of the newest published weights stay on disk. Those that an unfinished answer "
-        "names are always kept. `caravan audit` can check only what is kept."),
+        "How many of the newest published weights stay on disk. Those that an unfinished "
+        "answer names are always kept. `caravan audit` can check only what is kept."),
 
     INT("learner.threads", learner_threads, 0, 256, "threads", "0", false,
         "Compute threads; 0 takes one for each core."),
@@ -207,31 +199,30 @@ const struct conf_row conf_rows[] = {
          "File with a secret that every process must know. Required when learner.listen can be "
          "reached from other machines."),
     TEXT("learner.http", http, "127.0.0.1:0", false,
-         "HOST:PORT of /status, /metrics and /healthz; port 0 takes any free one. They are also on "
-         "http.sock in the run folder. Anyone who can reach it can read it."),
+         "HOST:PORT of /status, /metrics and /healthz; port 0 takes any free one. They are "
+         "also on http.sock in the run folder. Anyone who can reach it can read it."),
 
     INT("actor.count", actor_count, 0, 64, "processes", "1", false,
         "Actors that `caravan run` starts. 0 starts none: they join from elsewhere."),
     INT("actor.threads", actor_threads, 0, 256, "threads", "0", false,
         "Compute threads of each actor; 0 takes one for each core."),
     INT("actor.slots", actor_slots, 1, 4096, "samples", "64", false,
-        "Answers that an actor decodes at the same time. More are faster in all, until actor.kv_mb "
-        "is full."),
+        "Answers that an actor decodes at the same time. More are faster in all, until "
+        "actor.kv_mb is full."),
     INT("actor.kv_mb", actor_kv_mb, 1, 1048576, "MiB", "320", false,
         "Memory for the keys and values of everything an actor has in flight."),
     INT("actor.prefill_rows", actor_prefill_rows, 1, 65536, "tokens", "256", false,
-        "Prompt tokens in one forward pass. Fewer keep running answers moving while new prompts "
-        "are "
-        "read."),
+        "Prompt tokens in one forward pass. Fewer keep running answers moving while new "
+        "prompts are read."),
 
     INT("verifier.count", verifier_count, 0, 64, "processes", "1", false,
         "Verifiers that `caravan run` starts. 0 starts none: they join from elsewhere."),
     INT("verifier.workers", verifier_workers, 1, 256, "processes", "2", false,
         "Sandboxed worker processes of each verifier; each checks one answer at a time."),
     ENUM("verifier.sandbox", sandbox, sandbox_names, "auto", false,
-         "How workers are contained: full (namespaces, no network, system calls filtered), seccomp "
-         "(system calls filtered), or the better of the two that this machine allows (auto). none "
-         "checks answers of a model unprotected, and says so loudly."),
+         "How workers are contained: full (namespaces, no network, system calls filtered), "
+         "seccomp (system calls filtered), or the better of the two that this machine allows "
+         "(auto). none checks answers of a model unprotected, and says so loudly."),
     INT("verifier.deadline_ms", verifier_deadline_ms, 10, 600000, "ms", "2000", false,
         "Time for one check; then its worker is killed and the answer counts as unscored."),
     INT("verifier.recycle_jobs", verifier_recycle, 1, 1e9, "jobs", "1000", false,

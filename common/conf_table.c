@@ -222,6 +222,9 @@ bool conf_row_read(const struct conf_row *row, const char *text, bool quoted, st
 
 static int write_num(double v, char *out, size_t cap)
 {
+    if (v == floor(v) && fabs(v) < 1e9) {
+        return snprintf(out, cap, "%.0f", v);    // 10, not 1e+01
+    }
     int n = 0;
     for (int digits = 1; digits <= 17; digits++) {
         n = snprintf(out, cap, "%.*g", digits, v);
@@ -294,7 +297,7 @@ void conf_row_expected(const struct conf_row *row, char out[CONF_EXPECTED_BYTES]
     switch (row->type) {
     case CONF_TYPE_TEXT:
         (void)snprintf(out, CONF_EXPECTED_BYTES,
-                       "text of at most %zu bytes, UTF-8, without control characters",
+                       "text, at most %zu bytes of UTF-8 without control characters",
                        row->size - 1);
         break;
     case CONF_TYPE_CHOICE:

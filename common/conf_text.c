@@ -76,6 +76,17 @@ static enum err put_comment(struct buf *b, const char *indent, const char *text)
     return e;
 }
 
+// "[an integer in 2..1024 (samples); fixed once the run has begun]"
+static enum err put_facts(struct buf *b, const char *indent, const struct conf_row *row)
+{
+    char expected[CONF_EXPECTED_BYTES] = "text";    // its limits are only news to who meets them
+    if (row->type != CONF_TYPE_TEXT) {
+        conf_row_expected(row, expected);
+    }
+    return buf_printf(b, "%s# [%s%s]\n", indent, expected,
+                      row->frozen ? "; fixed once the run has begun" : "");
+}
+
 static enum err put_row(struct buf *b, const struct conf_row *row, const struct conf *c,
                         bool with_help)
 {
@@ -84,13 +95,9 @@ static enum err put_row(struct buf *b, const struct conf_row *row, const struct 
     const char *indent = section_len(row->key) > 0 ? "  " : "";
     const char *name = row->key + (section_len(row->key) > 0 ? section_len(row->key) + 1 : 0);
     if (e == ERR_OK && with_help) {
-        char expected[CONF_EXPECTED_BYTES];
-        char facts[CONF_EXPECTED_BYTES + 64];
-        conf_row_expected(row, expected);
-        (void)snprintf(facts, sizeof facts, "[%s%s]", expected,
-                       row->frozen ? "; fixed once the run has begun" : "");
-        e = put_comment(b, indent, row->help);
-        e = e == ERR_OK ? put_comment(b, indent, facts) : e;
+        e = buf_printf(b, "\n");
+        e = e == ERR_OK ? put_comment(b, indent, row->help) : e;
+        e = e == ERR_OK ? put_facts(b, indent, row) : e;
     }
     e = e == ERR_OK ? buf_printf(b, "%s%s: ", indent, name) : e;
     return e == ERR_OK ? put_value(b, row, value) : e;
