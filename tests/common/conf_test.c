@@ -244,7 +244,7 @@ static void keys_are_known_and_stand_once(void **state)
         {"rollout: &x\n  group_size: *x", "a map, expected an integer"},
         {"? {a: b}\n: 1", "a map as a key"},
         {"\"seed\\0x\": 1", "unknown key"},
-        {": 1", "unknown key ''"},
+        {"\"\": 1", "unknown key ''"},
     };
     expect_traps(traps, ARRAY_LEN(traps));
 }

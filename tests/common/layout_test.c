@@ -31,8 +31,11 @@ static const struct {
     const char *header;
     const char *homes[2];
 } libraries[] = {
-    {"nng/", {"proto/bus.c"}},          {"msgpack", {"proto/pack.c"}},
-    {"microhttpd.h", {"proto/http.c"}}, {"sqlite3.h", {"learner/", "cli/"}},
+    {"nng/", {"proto/bus.c", "proto/bus_"}},
+    {"proto/bus_", {"proto/bus.c", "proto/bus_"}},    // headers that show NNG's types
+    {"msgpack", {"proto/pack.c"}},
+    {"microhttpd.h", {"proto/http.c"}},
+    {"sqlite3.h", {"learner/", "cli/"}},
     {"seccomp.h", {"verifier/"}},
 };
 
@@ -129,6 +132,9 @@ static void the_judge_tells_right_from_wrong(void **state)
         {"actor/a.c", "#include \"../learner/a.h\"", false},
         {"actor/a.c", "#include <nng/nng.h>", false},
         {"proto/bus.c", "#include <nng/protocol/reqrep0/req.h>", true},
+        {"proto/bus_server.c", "#include \"proto/bus_nng.h\"", true},
+        {"actor/a.c", "#include \"proto/bus_nng.h\"", false},
+        {"proto/bus.h", "#include <nng/nng.h>", false},
         {"proto/msg.c", "#include <msgpack.h>", false},
         {"proto/pack.c", "#include <msgpack/pack.h>", true},
         {"learner/status.c", "#include <microhttpd.h>", false},
