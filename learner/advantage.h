@@ -1,4 +1,5 @@
-// advantage.h: from the rewards of one group to advantages (GRPO, Shao et al. 2024; mean-only as in Dr. GRPO, Liu et al. 2025).
+// advantage.h: from the rewards of one group to advantages (GRPO, Shao et al. 2024; mean-only as in
+// Dr. GRPO, Liu et al. 2025).
 #ifndef CARAVAN_LEARNER_ADVANTAGE_H
 #define CARAVAN_LEARNER_ADVANTAGE_H
 
@@ -7,7 +8,8 @@
 
 #include "common/conf.h"
 
-// out[i] = r_i - mean, or (r_i - mean) / (population std + 1e-8). A group whose rewards are all equal gets exact zeros. n >= 1. Returns whether the group carries a signal.
+// out[i] = r_i - mean, or (r_i - mean) / (population std + 1e-8). A group whose rewards are all
+// equal gets exact zeros. n >= 1. Returns whether the group carries a signal.
 bool advantage_group(enum conf_advantage kind, const double *rewards, size_t n, double *out);
 
 #endif

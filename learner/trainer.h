@@ -1,7 +1,9 @@
-// trainer.h: the compute side of the learner: policy masters, moments, gradients and the optimiser step.
+// trainer.h: the compute side of the learner: policy masters, moments, gradients, the optimiser
+// step.
 //
-// Every function here blocks and belongs to the one compute thread, except where said. A step is a deterministic function of (state before, struct train_step): the ledger
-// commits the train_step first, recovery calls trainer_step again with what the ledger holds and compares weight hashes.
+// Every function here blocks and belongs to the one compute thread, except where said. A step is a
+// deterministic function of (state before, struct train_step): the ledger commits the train_step
+// first, recovery calls trainer_step again with what the ledger holds and compares weight hashes.
 #ifndef CARAVAN_LEARNER_TRAINER_H
 #define CARAVAN_LEARNER_TRAINER_H
 
@@ -12,30 +14,19 @@
 #include "common/conf.h"
 #include "common/hash.h"
 #include "kernels/device.h"
+#include "learner/train_hyper.h"
 #include "model/config.h"
 #include "model/source.h"
 
-// What a step depends on besides samples. Stored as JSON with the batch, so that a re-run uses the values of then, whatever the config says now.
-struct train_hyper {
-    double lr;    // already scheduled for this step
-    double beta1, beta2, eps, weight_decay, grad_clip;
-    double clip_low, clip_high, kl_beta;
-    double temperature;
-    int64_t micro_batch_tokens;
-};
-// The values of conf at optimiser step `step` (1-based): warm-up from lr/warmup to lr over warmup_steps, then constant or linear to 0 at stop_steps.
-void train_hyper_at(const struct conf *c, uint64_t step, struct train_hyper *out);
-char *train_hyper_print(const struct train_hyper *h);    // JSON, doubles round-trip (free())
-MUST_CHECK enum err train_hyper_parse(const char *json, size_t len, struct train_hyper *out, struct why *why);
-
 struct train_sample {
     uint64_t sample_id;
-    const uint32_t *tokens;     // the completion
-    const float *logprobs;      // behaviour log-probs, same length
+    const uint32_t *tokens;    // the completion
+    const float *logprobs;     // behaviour log-probs, same length
     size_t n_tokens;
     double advantage;
-    bool fresh;                 // every position ran under the version that this step starts from: its log-probs must agree bit for bit
-    bool masked;                // counts in its group's statistics, carries no loss (truncated: mask)
+    bool fresh;    // every position ran under the version that this step starts from: its log-probs
+                   // must agree bit for bit
+    bool masked;    // counts in its group's statistics, carries no loss (truncated: mask)
 };
 
 struct train_group {
@@ -46,8 +37,8 @@ struct train_group {
 };
 
 struct train_step {
-    uint64_t step;              // 1-based
-    uint64_t version;           // weights it starts from; it makes new_version
+    uint64_t step;       // 1-based
+    uint64_t version;    // weights it starts from; it makes new_version
     uint64_t new_version;
     struct train_hyper hyper;
     const struct train_group *groups;
@@ -56,28 +47,49 @@ struct train_step {
 
 struct train_result {
     struct hash128 weights_hash;    // of the published blob of new_version
-    double loss, grad_norm, entropy, kl;      // token means over trained tokens (kl: k3 to the initial policy, 0 when off)
-    double ratio_mean, ratio_max, clip_fraction;
-    uint64_t tokens;                // completion tokens in the loss
-    uint64_t rows;                  // forward rows, prompts once per group
-    uint64_t compared_tokens, mismatched_tokens;    // of fresh samples: learner's against actors' log-probs, bit for bit
+    double loss;                    // per token of the normaliser (`tokens`)
+    double grad_norm;               // before clipping
+    double entropy, kl;    // means over scored tokens (kl: k3 to the initial policy, 0 when off)
+    double ratio_mean, ratio_max, clip_fraction;    // over scored tokens
+    uint64_t tokens;           // completion tokens in the loss: of all samples that are not masked
+    uint64_t scored_tokens;    // of these, run forward and backward; the rest has advantage 0
+    uint64_t rows;             // forward rows, prompts once per group
+    uint64_t compared_tokens, mismatched_tokens;    // of fresh scored samples: learner's against
+                                                    // actors' log-probs, bit for bit
     double forward_backward_s, optimiser_s, publish_s;
 };
 
 struct trainer;
 struct publish;    // publish.h
 
-// Opens the model's weights into f32 masters and publishes them as first_version (hash in *hash). Memory is planned here, once.
-MUST_CHECK enum err trainer_create(struct device *d, const struct source *s, const struct conf *c, struct publish *p, struct trainer **out, struct why *why);
-void trainer_destroy(struct trainer *t);
-size_t trainer_memory(const struct model_config *m, const struct conf *c);    // bytes, for the memory plan
-// Publishes the present masters under `version` and returns the hash.
-MUST_CHECK enum err trainer_publish(struct trainer *t, uint64_t version, struct hash128 *hash, struct why *why);
-// One optimiser step: loss = DAPO token-level clipped objective (+ beta * k3 KL), summed over all trained tokens and divided by their number over the whole batch; global-norm clipping; AdamW on
-// the masters (decay on matrices only); rounding and publication of new_version. ERR_CANCELLED: state undefined, reload a checkpoint before going on.
-MUST_CHECK enum err trainer_step(struct trainer *t, const struct train_step *s, struct train_result *out, const atomic_bool *cancel, struct why *why);
-// Checkpoint folder: policy.bin, moments.bin (raw f32, checksummed) and state.json (step, version, optimiser step count, hashes). Complete and fsynced at return, built under a temporary name.
-MUST_CHECK enum err trainer_save(struct trainer *t, const char *dir, uint64_t step, uint64_t version, struct why *why);
-MUST_CHECK enum err trainer_load(struct trainer *t, const char *dir, uint64_t *step, uint64_t *version, struct why *why);    // does not publish
+// Reads the model's weights into f32 masters. s is needed only here. Memory is planned here, once;
+// gradients, moments and the packed training weights are filled by the first step, so that the
+// first version can be served before. Nothing is published yet. p must outlive the trainer.
+MUST_CHECK enum err trainer_create(struct device *d, const struct source *s, const struct conf *c,
+                                   struct publish *p, struct trainer **out, struct why *why);
+void trainer_destroy(struct trainer *t);    // NULL is fine
+// Bytes at the peak (state, weights, two published blobs, activations), for the memory plan. Any
+// thread.
+size_t trainer_memory(const struct model_config *m, const struct conf *c);
+// Rounds the present masters and publishes them under `version`; *hash = of the blob.
+MUST_CHECK enum err trainer_publish(struct trainer *t, uint64_t version, struct hash128 *hash,
+                                    struct why *why);
+// One optimiser step: loss = DAPO token-level clipped objective (+ beta * k3 KL), summed over all
+// tokens that are not masked and divided by their number over the whole batch; global-norm
+// clipping; AdamW on the masters (decay on matrices only); rounding and publication of new_version.
+// A step in which no sample carries a gradient leaves masters, moments and the optimiser's step
+// count as they are and publishes the same weights (scored_tokens 0). On failure, ERR_CANCELLED
+// included, the state is as before and nothing is published. cancel is looked at between layers and
+// micro-batches, not during the update; NULL = never.
+MUST_CHECK enum err trainer_step(struct trainer *t, const struct train_step *s,
+                                 struct train_result *out, const atomic_bool *cancel,
+                                 struct why *why);
+// Checkpoint folder, see checkpoint.h: complete and fsynced at return, built under a temporary
+// name.
+MUST_CHECK enum err trainer_save(struct trainer *t, const char *dir, uint64_t step,
+                                 uint64_t version, struct why *why);
+// Takes over a checkpoint after verifying it; on failure the state is as before. Does not publish.
+MUST_CHECK enum err trainer_load(struct trainer *t, const char *dir, uint64_t *step,
+                                 uint64_t *version, struct why *why);
 
 #endif

@@ -1,0 +1,434 @@
+// trainer.c: one optimiser step, from groups of scored samples to a published version.
+//
+//   plan      micro-batches, the normaliser, all checks                        batcher.c
+//   per micro-batch:  [log-probs of the initial policy]  forward, loss, backward   model/, loss.c
+//   update    global norm, clipping, AdamW on the f32 masters                   optim.c
+//   publish   masters rounded into a blob; the blob packed for the next step; hash; hand-over
+//
+// Forward and backward use the *rounded* weights, packed from the very blob that actors fetch; only
+// the optimiser sees masters. That is what makes the learner's log-probs of a fresh sample equal
+// the actor's bit for bit, which every step counts.
+//
+// Whatever can fail (bad samples, memory, cancellation, a gradient that is not finite, a buffer
+// that the disk does not free) fails before the update. After it the new version exists.
+//
+// What comes from memory that a start need not wait for is made by the first step: gradients and
+// moments (3 floats a parameter) and the packed training weights. With 135 million parameters in
+// bf16: masters 0.54 GB, gradients 0.54, moments 1.08, packed weights with transposes 0.54, two
+// blobs 0.54, and activations by train_rows (model_memory).
+//
+// Compute thread.
+
+#include "learner/trainer.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "learner/batcher.h"
+#include "learner/checkpoint.h"
+#include "learner/loss.h"
+#include "learner/optim.h"
+#include "learner/publish.h"
+#include "model/model.h"
+
+struct trainer {
+    struct device *device;      // borrowed
+    struct publish *publish;    // borrowed
+    struct model *model;
+    enum dtype dtype;
+    struct batcher_limits limits;
+    struct weights *weights;    // for training; rounded masters
+    bool packed;                // weights hold the present masters
+    struct weights *initial;    // the initial policy, when kl_beta > 0
+    struct optim optim;
+    float *masters;    // device, flat
+    float *grads;      // device, flat; NULL until the first step
+    struct micro_batch micro;
+};
+
+// ---- planning
+
+static enum dtype published_dtype(const struct conf *c)
+{
+    return c->dtype == CONF_DTYPE_F32 ? DTYPE_F32 : DTYPE_BF16;
+}
+
+static struct model_limits plan_limits(const struct model_config *m, const struct conf *c)
+{
+    size_t longest = (size_t)MIN(c->max_prompt_tokens + c->max_tokens, (int64_t)m->max_positions);
+    size_t rows = MAX((size_t)c->micro_batch_tokens, longest);
+    return (struct model_limits){
+        .max_rows = rows,
+        .max_index = rows * BATCHER_INDEX_PER_ROW,
+        .max_outs = rows,
+        .train_rows = rows,
+        .max_context = longest,
+    };
+}
+
+size_t trainer_memory(const struct model_config *m, const struct conf *c)
+{
+    enum dtype t = published_dtype(c);
+    struct model_limits l = plan_limits(m, c);
+    size_t values = weights_blob_bytes(m, DTYPE_F32);    // masters; as much each: gradients, m, v
+    return 4 * values + 2 * weights_blob_bytes(m, t) + weights_memory(m, t, true) +
+           (c->kl_beta != 0 ? weights_memory(m, t, false) : 0) + model_memory(m, &l);
+}
+
+// ---- create and destroy
+
+static enum err read_masters(struct trainer *t, const struct source *s, struct why *why)
+{
+    const struct param_table *params = t->optim.params;
+    struct device *d = t->device;
+    size_t largest = 0;
+    for (size_t i = 0; i < params->n; i++) {
+        largest = MAX(largest, params->params[i].count);
+    }
+    float *host = malloc(largest * sizeof *host);
+    if (!host) {
+        return why_set(why, ERR_NOMEM, "no memory to read a tensor of %zu values", largest);
+    }
+    enum err e = ERR_OK;
+    for (size_t i = 0; !e && i < params->n; i++) {
+        const struct param *p = &params->params[i];
+        e = source_read(s, i, host, why);
+        if (!e) {
+            d->ops->upload(d, t->masters + p->offset, host, p->count * sizeof *host);
+        }
+    }
+    free(host);
+    return e;
+}
+
+// Rounds the masters into a buffer of publish and, where w is not NULL, packs w from it.
+static enum err rounded_blob(struct trainer *t, struct weights *w, void **blob,
+                             struct hash128 *hash, struct why *why)
+{
+    void *b = NULL;
+    size_t bytes = 0;
+    enum err e = publish_buffer(t->publish, &b, &bytes, why);
+    e = e ? e : optim_round(&t->optim, t->masters, t->dtype, b, why);
+    if (!e && w) {
+        weights_begin(w);
+        e = weights_feed(w, b, bytes, why);
+        e = e ? e : weights_end(w, hash, why);
+    } else if (!e) {
+        *hash = hash_bytes(b, bytes);
+    }
+    if (e) {
+        publish_cancel(t->publish, b);
+        return e;
+    }
+    *blob = b;
+    return ERR_OK;
+}
+
+static enum err pack_from_masters(struct trainer *t, struct weights *w, struct why *why)
+{
+    void *blob = NULL;
+    struct hash128 hash;
+    enum err e = rounded_blob(t, w, &blob, &hash, why);
+    publish_cancel(t->publish, blob);
+    return e;
+}
+
+static enum err create_parts(struct trainer *t, const struct source *s, const struct conf *c,
+                             struct why *why)
+{
+    const struct model_config *m = source_config(s);
+    struct model_limits l = plan_limits(m, c);
+    struct device *d = t->device;
+    enum err e = model_create(d, m, &l, &t->model, why);
+    if (e) {
+        return e;
+    }
+    t->limits = (struct batcher_limits){
+        .max_rows = l.train_rows,
+        .max_context = l.max_context,
+        .vocab = (uint32_t)m->vocab,
+        .reference = c->kl_beta != 0,
+    };
+    const struct param_table *params = model_params(t->model);
+    void *masters = NULL;
+    e = optim_init(&t->optim, d, params, why);
+    e = e ? e : d->ops->alloc(d, params->total * sizeof(float), &masters, why);
+    t->masters = masters;
+    e = e ? e : weights_create(d, m, t->dtype, true, &t->weights, why);
+    e = e ? e : read_masters(t, s, why);
+    if (!e && t->limits.reference) {
+        e = weights_create(d, m, t->dtype, false, &t->initial, why);
+        e = e ? e : pack_from_masters(t, t->initial, why);
+    }
+    return e;
+}
+
+enum err trainer_create(struct device *d, const struct source *s, const struct conf *c,
+                        struct publish *p, struct trainer **out, struct why *why)
+{
+    struct trainer *t = calloc(1, sizeof *t);
+    if (!t) {
+        return why_set(why, ERR_NOMEM, "trainer: out of memory");
+    }
+    pool_set_fpu();
+    t->device = d;
+    t->publish = p;
+    t->dtype = published_dtype(c);
+    micro_batch_init(&t->micro);
+    enum err e = create_parts(t, s, c, why);
+    if (e) {
+        trainer_destroy(t);
+        return why_prefix(why, e, "trainer");
+    }
+    *out = t;
+    return ERR_OK;
+}
+
+void trainer_destroy(struct trainer *t)
+{
+    if (!t) {
+        return;
+    }
+    micro_batch_fini(&t->micro);
+    t->device->ops->release(t->device, t->grads);
+    t->device->ops->release(t->device, t->masters);
+    optim_fini(&t->optim);
+    weights_destroy(t->initial);
+    weights_destroy(t->weights);
+    model_destroy(t->model);
+    free(t);
+}
+
+enum err trainer_publish(struct trainer *t, uint64_t version, struct hash128 *hash, struct why *why)
+{
+    void *blob = NULL;
+    struct hash128 h;
+    enum err e = rounded_blob(t, NULL, &blob, &h, why);
+    if (!e && (e = publish_add(t->publish, version, h, blob, why))) {
+        publish_cancel(t->publish, blob);
+    }
+    if (!e) {
+        *hash = h;
+    }
+    return e ? why_prefix(why, e, "version %" PRIu64, version) : ERR_OK;
+}
+
+// ---- forward and backward
+
+// One step's running figures; also what the model's loss callback sees.
+struct pass {
+    struct trainer *trainer;
+    struct loss_params loss;
+    double normaliser;
+    struct loss_sums sums;
+    uint64_t rows, compared, mismatched;
+};
+
+static void compare_fresh(struct pass *p, const struct micro_batch *m, size_t first, size_t n,
+                          const float *logp)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (m->fresh[first + i]) {
+            p->compared++;
+            p->mismatched += memcmp(&logp[i], &m->behaviour[first + i], sizeof *logp) != 0;
+        }
+    }
+}
+
+static void on_logprobs(void *arg, size_t first, size_t n, const float *logp, const float *entropy,
+                        float *coef)
+{
+    struct pass *p = arg;
+    const struct micro_batch *m = &p->trainer->micro;
+    compare_fresh(p, m, first, n, logp);
+    loss_tokens(&p->loss, n, logp, m->behaviour + first, m->ref + first, m->advantage + first,
+                entropy, NULL, p->normaliser, coef, &p->sums);
+}
+
+static enum err run_micro_batch(struct trainer *t, const struct batcher_plan *plan, size_t index,
+                                struct pass *p, const atomic_bool *cancel, struct why *why)
+{
+    float temperature = (float)plan->step->hyper.temperature;
+    struct batch *rows = &t->micro.rows;
+    enum err e = micro_batch_fill(&t->micro, plan, index, why);
+    if (!e && p->loss.kl_beta != 0) {
+        e = model_score(t->model, t->initial, rows, temperature, t->micro.ref, NULL, cancel, why);
+    }
+    if (!e) {
+        e = model_train(t->model, t->weights, rows, temperature, on_logprobs, p, t->grads, cancel,
+                        why);
+    }
+    p->rows += rows->n_rows;
+    return e;
+}
+
+// What the first step, or the first after a checkpoint was loaded, has to make.
+static enum err prepare(struct trainer *t, struct why *why)
+{
+    struct device *d = t->device;
+    enum err e = ERR_OK;
+    if (!t->grads) {
+        void *grads = NULL;
+        e = d->ops->alloc(d, t->optim.params->total * sizeof(float), &grads, why);
+        t->grads = grads;
+    }
+    e = e ? e : optim_reserve(&t->optim, why);
+    if (!e && !t->packed) {
+        e = pack_from_masters(t, t->weights, why);
+        t->packed = !e;
+    }
+    return e;
+}
+
+static enum err accumulate(struct trainer *t, const struct batcher_plan *plan, struct pass *p,
+                           const atomic_bool *cancel, struct why *why)
+{
+    enum err e = prepare(t, why);
+    if (!e) {
+        t->device->ops->zero(t->device, t->grads, t->optim.params->total * sizeof(float));
+    }
+    for (size_t i = 0; !e && i < plan->n_micro; i++) {
+        if (cancel && atomic_load(cancel)) {
+            return why_set(why, ERR_CANCELLED, "cancelled");
+        }
+        e = run_micro_batch(t, plan, i, p, cancel, why);
+    }
+    return e;
+}
+
+// ---- update and publication
+
+// Packs the training weights from a blob. Failing (no memory) is not the step's failure: the next
+// step packs again, or says why it cannot.
+static struct hash128 pack_blob(struct trainer *t, const void *blob, size_t bytes)
+{
+    struct hash128 hash;
+    weights_begin(t->weights);
+    t->packed = weights_feed(t->weights, blob, bytes, NULL) == ERR_OK &&
+                weights_end(t->weights, &hash, NULL) == ERR_OK;
+    return t->packed ? hash : hash_bytes(blob, bytes);
+}
+
+static enum err update_and_publish(struct trainer *t, const struct train_step *s, double norm,
+                                   bool signal, struct train_result *r, struct why *why)
+{
+    void *blob = NULL;
+    size_t bytes = 0;
+    double start = clock_mono_s();
+    enum err e = publish_buffer(t->publish, &blob, &bytes, why);
+    if (!e && !signal) {
+        e = optim_round(&t->optim, t->masters, t->dtype, blob, why);
+    }
+    if (e) {
+        publish_cancel(t->publish, blob);
+        return e;
+    }
+    double update = clock_mono_s();
+    if (signal) {
+        double scale = optim_clip_scale(norm, s->hyper.grad_clip);
+        optim_step(&t->optim, &s->hyper, scale, t->masters, t->grads, t->dtype, blob);
+    }
+    double updated = clock_mono_s();
+    r->weights_hash = signal ? pack_blob(t, blob, bytes) : hash_bytes(blob, bytes);
+    e = publish_add(t->publish, s->new_version, r->weights_hash, blob, why);
+    if (e) {
+        publish_cancel(t->publish, blob);
+    }
+    r->optimiser_s += updated - update;
+    r->publish_s = clock_mono_s() - updated + (update - start);
+    return e;
+}
+
+static void fill_result(struct train_result *r, const struct batcher_plan *plan,
+                        const struct pass *p, double norm)
+{
+    double n = p->sums.tokens ? (double)p->sums.tokens : 1;
+    r->loss = p->sums.loss / p->normaliser;
+    r->grad_norm = norm;
+    r->entropy = p->sums.entropy / n;
+    r->kl = p->sums.kl / n;
+    r->ratio_mean = p->sums.ratio / n;
+    r->ratio_max = p->sums.ratio_max;
+    r->clip_fraction = (double)p->sums.clipped / n;
+    r->tokens = plan->tokens;
+    r->scored_tokens = p->sums.tokens;
+    r->rows = p->rows;
+    r->compared_tokens = p->compared;
+    r->mismatched_tokens = p->mismatched;
+}
+
+static enum err run_plan(struct trainer *t, const struct batcher_plan *plan, struct train_result *r,
+                         const atomic_bool *cancel, struct why *why)
+{
+    const struct train_step *s = plan->step;
+    struct pass p = {
+        .trainer = t,
+        .loss = {s->hyper.clip_low, s->hyper.clip_high, s->hyper.kl_beta},
+        .normaliser = plan->tokens ? (double)plan->tokens : 1,
+    };
+    bool signal = plan->n_micro > 0;
+    double norm = 0, start = clock_mono_s();
+    if (signal) {
+        enum err e = accumulate(t, plan, &p, cancel, why);
+        if (e) {
+            return e;
+        }
+        r->forward_backward_s = clock_mono_s() - start;
+        norm = optim_grad_norm(&t->optim, t->grads);
+        r->optimiser_s = clock_mono_s() - start - r->forward_backward_s;
+    }
+    if (!isfinite(norm)) {
+        return why_set(why, ERR_INVALID, "gradient norm is %g, expected a finite number", norm);
+    }
+    fill_result(r, plan, &p, norm);
+    return update_and_publish(t, s, norm, signal, r, why);
+}
+
+enum err trainer_step(struct trainer *t, const struct train_step *s, struct train_result *out,
+                      const atomic_bool *cancel, struct why *why)
+{
+    struct batcher_plan plan;
+    struct train_result r = {0};
+    pool_set_fpu();
+    if (s->new_version <= publish_newest(t->publish)) {
+        return why_set(why, ERR_INVALID, "step %" PRIu64 ": version %" PRIu64 " exists already",
+                       s->step, s->new_version);
+    }
+    enum err e = batcher_plan_create(s, &t->limits, &plan, why);
+    if (e) {
+        return e;
+    }
+    e = run_plan(t, &plan, &r, cancel, why);
+    batcher_plan_destroy(&plan);
+    if (e) {
+        return why_prefix(why, e, "step %" PRIu64, s->step);
+    }
+    *out = r;
+    return ERR_OK;
+}
+
+// ---- checkpoints
+
+enum err trainer_save(struct trainer *t, const char *dir, uint64_t step, uint64_t version,
+                      struct why *why)
+{
+    struct checkpoint c = {&t->optim, t->masters, step, version};
+    return checkpoint_save(&c, dir, why);
+}
+
+enum err trainer_load(struct trainer *t, const char *dir, uint64_t *step, uint64_t *version,
+                      struct why *why)
+{
+    struct checkpoint c = {&t->optim, t->masters, 0, 0};
+    enum err e = checkpoint_load(&c, dir, why);
+    if (!e) {
+        t->packed = false;
+        *step = c.step;
+        *version = c.version;
+    }
+    return e;
+}
