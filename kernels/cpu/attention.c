@@ -1,0 +1,142 @@
+// attention.c: softmax(q K^T) V over index lists, one pass over the keys.
+//
+// The definition, per row and head, that fixes the bits (device.h): keys in blocks of 64 from
+// position 0 of the row's list;
+//     s_j = scale * (q . k_j);  m' = max(m, max_j s_j);  a = exp(m - m');  p_j = exp(s_j - m')
+//     l = fmaf(l, a, sum_j p_j) with the sum in 16 lanes;  o = o * a, then o = fmaf(p_j, v_j, o)
+//     for j in order
+// and at the end out = o / l, lse = m + log(l). `out` itself is the accumulator.
+//
+// Speed comes from reading a block of keys for as many queries as possible: rows that share a list
+// (a prefill, a training sequence) and the H / G heads that share a key head go through it
+// together, up to 48 at a time, while its 16 + 16 KB (D = 64) stay in L1. A task is a run of rows
+// times one key head.
+
+#include "kernels/cpu/attn.h"
+
+struct attn_args {
+    size_t R, H, G, D, ldq, ldkv, ldo, rows;    // rows per task
+    float scale;
+    const float *q, *k, *v;
+    const struct attn_keys *keys;
+    float *out, *lse;
+};
+
+struct query {
+    const float *q;
+    float *out;
+    float *lse;
+    size_t len;
+    float max, sum;
+};
+
+// Scores of n <= 64 keys, in place of s; lanes past n become -inf. Returns their maximum.
+static float block_scores(const struct attn_args *a, const float *q, const float **k, size_t n,
+                          float *s)
+{
+    v16 scale = v16_set1(a->scale);
+    v16 max = v16_set1(-INFINITY);
+    for (size_t j = 0; j < n; j += LANES) {
+        v16 t = v16_mul(attn_dots16(q, k + j, a->D), scale);
+        if (n - j < LANES) {
+            v16_store(s + j, t);
+            t = v16_load_fill(s + j, n - j, -INFINITY);
+        }
+        v16_store(s + j, t);
+        max = v16_max(max, t);
+    }
+    return v16_hmax(max);
+}
+
+static void query_block(const struct attn_args *a, struct query *q, const float **k,
+                        const float **v, size_t n)
+{
+    float p[KEY_BLOCK];
+    float m = block_scores(a, q->q, k, n, p);
+    m = q->max > m ? q->max : m;
+    float factor = mathfun_exp(q->max - m);
+    v16 vm = v16_set1(m), sum = v16_zero();
+    for (size_t j = 0; j < n; j += LANES) {
+        v16 e = v16_exp(v16_sub(v16_load(p + j), vm));
+        v16_store(p + j, e);
+        sum = v16_add(sum, e);
+    }
+    q->sum = fmaf(q->sum, factor, v16_sum(sum));
+    q->max = m;
+    attn_scale(q->out, factor, a->D);
+    attn_weighted_sum(q->out, n, p, v, a->D);
+}
+
+static void tile(const struct attn_args *a, struct query *q, size_t n_queries, size_t g,
+                 const int32_t *list, size_t longest)
+{
+    const float *k[KEY_BLOCK], *v[KEY_BLOCK];
+    for (size_t first = 0; first < longest; first += KEY_BLOCK) {
+        size_t n = MIN(longest - first, (size_t)KEY_BLOCK);
+        attn_rows(k, a->k + g * a->D, a->ldkv, list, first, n);
+        attn_rows(v, a->v + g * a->D, a->ldkv, list, first, n);
+        for (size_t i = 0; i < n_queries; i++) {
+            if (q[i].len > first) {
+                query_block(a, &q[i], k, v, MIN(n, q[i].len - first));
+            }
+        }
+    }
+    for (size_t i = 0; i < n_queries; i++) {
+        v16 l = v16_set1(q[i].sum);
+        for (size_t d = 0; d < a->D; d += LANES) {
+            size_t m = MIN(a->D - d, (size_t)LANES);
+            v16_store_n(q[i].out + d, v16_div(v16_load_n(q[i].out + d, m), l), m);
+        }
+        if (q[i].lse != NULL) {
+            *q[i].lse = (float)((double)q[i].max + mathfun_log((double)q[i].sum));
+        }
+    }
+}
+
+static void task(void *arg, size_t chunk, int thread)
+{
+    (void)thread;
+    const struct attn_args *a = arg;
+    size_t g = chunk % a->G, share = a->H / a->G;
+    size_t first = chunk / a->G * a->rows, limit = MIN(a->R, first + a->rows);
+    struct query q[TILE_QUERIES];
+    while (first < limit) {
+        size_t end;
+        size_t longest = attn_run(a->keys, first, limit, &end);
+        const int32_t *list = a->keys->kv_index + a->keys->kv_off[first];
+        size_t n = 0;
+        for (size_t i = 0; i < (end - first) * share; i++) {
+            size_t r = first + i / share, h = g * share + i % share;
+            float *out = a->out + r * a->ldo + h * a->D;
+            memset(out, 0, a->D * sizeof *out);
+            q[n++] = (struct query){.q = a->q + r * a->ldq + h * a->D,
+                                    .out = out,
+                                    .lse = a->lse != NULL ? a->lse + r * a->H + h : NULL,
+                                    .len = (size_t)a->keys->kv_len[r],
+                                    .max = -INFINITY};
+            if (n == TILE_QUERIES || i + 1 == (end - first) * share) {
+                tile(a, q, n, g, list, longest);
+                n = 0;
+            }
+        }
+        first = end;
+    }
+}
+
+void OP(attention)(struct device *d, size_t R, size_t H, size_t G, size_t D, float scale,
+                   const float *q, size_t ldq, const float *k, const float *v, size_t ldkv,
+                   const struct attn_keys *keys, float *out, size_t ldo, float *lse)
+{
+    CHECK(G > 0 && H % G == 0);
+    struct attn_args a = {.R = R, .H = H, .G = G, .D = D, .ldq = ldq, .ldkv = ldkv, .ldo = ldo};
+    a.scale = scale;
+    a.q = q;
+    a.k = k;
+    a.v = v;
+    a.keys = keys;
+    a.out = out;
+    a.lse = lse;
+    size_t tasks = 4 * (size_t)pool_threads(d->pool);
+    a.rows = MIN(MAX(R * G / tasks, (size_t)1), (size_t)TILE_ROWS);
+    cpu_run(d, cpu_div_up(R, a.rows) * G, task, &a);
+}

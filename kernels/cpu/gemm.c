@@ -1,0 +1,203 @@
+// gemm.c: out = x W^T (or +=) on packed weights, every output element one chain of fmaf over k.
+//
+// Weights lie in panels of 16 output columns (pack.c). A tile of rows x panels accumulators walks k
+// once: per k it needs one broadcast of x per row and 16 weights per panel. The chain of an element
+// never leaves its lane, so which rows share a tile changes nothing in its bits.
+//
+//   many rows    AVX2: 6 rows x 1 panel = 12 accumulators of 8 lanes, enough independent chains to
+//   hide the latency of fmaf; AVX-512: 12 rows x 2 panels.
+//                Rows are dealt out evenly (13 = 7 + 6), never leaving a tile of one row behind.
+//   few rows     bound by the bytes of W: several panels at once, as streams of their own, so that
+//   the chains stay enough.
+//
+// bf16 weights come in pairs (k, k+1) in one 32-bit word: a shift widens the first, a mask the
+// second. No shuffles, one load for two steps.
+//
+// A task is a block of rows (its x fits L2) times a group of panels; tasks of neighbouring row
+// blocks follow one another and find the panels in cache.
+
+#include "kernels/cpu/ops.h"
+#include "kernels/cpu/tile.h"
+
+struct tile_args {
+    size_t K, ldx, ldo;
+    size_t panel;    // distance between panels in bytes
+    const float *x;
+    const char *w;
+    float *out;
+    bool add;
+};
+
+typedef void tile_fn(const struct tile_args *t);
+
+// clang-format off
+#define ROW_POINTER(r, p) const float *const x##r = t->x + r * t->ldx;
+#define STORE(r, p) { float *o = t->out + r * t->ldo + p * LANES;                                  \
+                      v16_store(o, t->add ? v16_add(v16_load(o), c##r##_##p) : c##r##_##p); }
+
+#define W_POINTER_BF16(p) const uint32_t *w##p = (const uint32_t *)(const void *)(t->w + p * t->panel);
+#define W_LO(p) const v16 lo##p = v16_bf16_lo(w##p);
+#define W_HI(p) const v16 hi##p = v16_bf16_hi(w##p);
+#define W_NEXT(p) w##p += LANES;
+#define STEP_LO(r, p) c##r##_##p = v16_fma(v16_set1(x##r[k]), lo##p, c##r##_##p);
+#define STEP_HI(r, p) c##r##_##p = v16_fma(v16_set1(x##r[k + 1]), hi##p, c##r##_##p);
+
+#define TILE_BF16(ROWS, PANELS)                                                                    \
+    static void bf16_##ROWS##x##PANELS(const struct tile_args *t)                                  \
+    {                                                                                              \
+        OVER_##PANELS(EACH_##ROWS, TILE_DECLARE)                                                   \
+        EACH_##ROWS(ROW_POINTER, 0)                                                                \
+        PANELS_##PANELS(W_POINTER_BF16)                                                            \
+        size_t k = 0;                                                                              \
+        for (; k + 1 < t->K; k += 2) {                                                             \
+            { PANELS_##PANELS(W_LO) OVER_##PANELS(EACH_##ROWS, STEP_LO) }                          \
+            { PANELS_##PANELS(W_HI) OVER_##PANELS(EACH_##ROWS, STEP_HI) }                          \
+            PANELS_##PANELS(W_NEXT)                                                                \
+        }                                                                                          \
+        if (k < t->K) {                                                                            \
+            PANELS_##PANELS(W_LO) OVER_##PANELS(EACH_##ROWS, STEP_LO)                              \
+        }                                                                                          \
+        OVER_##PANELS(EACH_##ROWS, STORE)                                                          \
+    }
+
+#define W_POINTER_F32(p) const float *w##p = (const float *)(const void *)(t->w + p * t->panel);
+#define W_F32(p) const v16 lo##p = v16_load(w##p);
+
+#define TILE_F32(ROWS, PANELS)                                                                     \
+    static void f32_##ROWS##x##PANELS(const struct tile_args *t)                                   \
+    {                                                                                              \
+        OVER_##PANELS(EACH_##ROWS, TILE_DECLARE)                                                   \
+        EACH_##ROWS(ROW_POINTER, 0)                                                                \
+        PANELS_##PANELS(W_POINTER_F32)                                                             \
+        for (size_t k = 0; k < t->K; k++) {                                                        \
+            PANELS_##PANELS(W_F32)                                                                 \
+            OVER_##PANELS(EACH_##ROWS, STEP_LO)                                                    \
+            PANELS_##PANELS(W_NEXT)                                                                \
+        }                                                                                          \
+        OVER_##PANELS(EACH_##ROWS, STORE)                                                          \
+    }
+
+#define TILE(ROWS, PANELS) TILE_BF16(ROWS, PANELS) TILE_F32(ROWS, PANELS)
+
+TILE(1, 1) TILE(2, 1) TILE(3, 1) TILE(4, 1) TILE(5, 1) TILE(6, 1)
+TILE(1, 4)
+#if defined(CPU_ISA_AVX512)
+TILE(7, 1) TILE(8, 1) TILE(9, 1) TILE(10, 1) TILE(11, 1) TILE(12, 1)
+TILE(2, 4) TILE(3, 4) TILE(4, 4) TILE(5, 4) TILE(6, 4)
+TILE(6, 2) TILE(7, 2) TILE(8, 2) TILE(9, 2) TILE(10, 2) TILE(11, 2) TILE(12, 2)
+#else
+TILE(2, 2) TILE(3, 2)
+#endif
+
+#define ROW(ROWS, WIDE) { bf16_##ROWS##x1, f32_##ROWS##x1, bf16_##ROWS##x##WIDE, f32_##ROWS##x##WIDE, WIDE }
+    // clang-format on
+
+    // By rows: the tile of one panel and the widest. `wide_few` is for products of at most 6 rows,
+    // `wide_many` for the blocks of larger ones.
+    struct tile_set {
+    tile_fn *bf16, *f32, *wide_bf16, *wide_f32;
+    size_t panels;    // of the wide ones
+};
+
+#if defined(CPU_ISA_AVX512)
+static const struct tile_set few[] = {ROW(1, 4), ROW(2, 4), ROW(3, 4),
+                                      ROW(4, 4), ROW(5, 4), ROW(6, 4)};
+static const struct tile_set many[] = {
+    [5] = ROW(6, 2),  [6] = ROW(7, 2),   [7] = ROW(8, 2),  [8] = ROW(9, 2),
+    [9] = ROW(10, 2), [10] = ROW(11, 2), [11] = ROW(12, 2)};
+#else
+static const struct tile_set few[] = {ROW(1, 4), ROW(2, 2), ROW(3, 2),
+                                      ROW(4, 1), ROW(5, 1), ROW(6, 1)};
+static const struct tile_set many[] = {
+    [2] = ROW(3, 1), [3] = ROW(4, 1), [4] = ROW(5, 1), [5] = ROW(6, 1)};
+#endif
+
+struct gemm_args {
+    enum dtype t;
+    bool add;
+    size_t R, N, K, ldx, ldo, panel;
+    size_t rows, panels, row_blocks;    // of a task
+    const float *x;
+    const char *packed;
+    float *out;
+};
+
+// One tile of `rows` x `panels` at (r, p). The last panel may have fewer than 16 columns: it goes
+// through a buffer.
+static void run_tile(const struct gemm_args *a, tile_fn *fn, size_t r, size_t rows, size_t p,
+                     size_t panels)
+{
+    struct tile_args t = {.K = a->K, .ldx = a->ldx, .ldo = a->ldo, .panel = a->panel};
+    t.x = a->x + r * a->ldx;
+    t.w = a->packed + p * a->panel;
+    t.out = a->out + r * a->ldo + p * LANES;
+    t.add = a->add;
+    size_t width = MIN(a->N - p * LANES, panels * LANES);
+    if (width == panels * LANES) {
+        fn(&t);
+        return;
+    }
+    float buffer[TILE_MAX_ROWS][LANES * 4];
+    float *out = t.out;
+    t.out = buffer[0];
+    t.ldo = LANES * 4;
+    t.add = false;
+    fn(&t);
+    for (size_t i = 0; i < rows; i++) {
+        for (size_t j = 0; j < width; j++) {
+            float *o = out + i * a->ldo + j;
+            *o = a->add ? *o + buffer[i][j] : buffer[i][j];
+        }
+    }
+}
+
+static void gemm_task(void *arg, size_t chunk, int thread)
+{
+    (void)thread;
+    const struct gemm_args *a = arg;
+    size_t first = chunk % a->row_blocks * a->rows, last = MIN(a->R, first + a->rows);
+    size_t p = chunk / a->row_blocks * a->panels;
+    size_t p_end = MIN(cpu_div_up(a->N, LANES), p + a->panels);
+    const struct tile_set *sets = last - first < ARRAY_LEN(few) + 1 ? few : many;
+    size_t tiles = cpu_div_up(last - first, TILE_MAX_ROWS);
+    for (size_t width = 1; p < p_end; p += width) {
+        size_t r = first;
+        width = p_end - p >= sets[(last - first) / tiles - 1].panels
+                    ? sets[(last - first) / tiles - 1].panels
+                    : 1;
+        for (size_t i = 0; i < tiles; i++) {
+            size_t rows = (last - r) / (tiles - i);
+            const struct tile_set *s = &sets[rows - 1];
+            bool wide = width > 1;
+            tile_fn *fn = a->t == DTYPE_BF16 ? (wide ? s->wide_bf16 : s->bf16)
+                                             : (wide ? s->wide_f32 : s->f32);
+            run_tile(a, fn, r, rows, p, width);
+            r += rows;
+        }
+    }
+}
+
+void OP(gemm)(struct device *d, enum dtype t, enum gemm_mode mode, size_t R, size_t N, size_t K,
+              const float *x, size_t ldx, const void *packed, float *out, size_t ldo)
+{
+    if (R == 0) {
+        return;
+    }
+    struct gemm_args a = {.t = t, .add = mode == GEMM_ADD, .R = R, .N = N, .K = K};
+    a.ldx = ldx;
+    a.ldo = ldo;
+    a.panel = cpu_packed_bytes(t, LANES, K);
+    a.x = x;
+    a.packed = packed;
+    a.out = out;
+    // x rows of a task: about 192 KB, and a whole number of full tiles where there are several
+    size_t fit = MAX((size_t)49152 / K, (size_t)2 * TILE_MAX_ROWS);
+    a.row_blocks = cpu_div_up(R, fit);
+    a.rows = cpu_div_up(cpu_div_up(R, a.row_blocks), TILE_MAX_ROWS) * TILE_MAX_ROWS;
+    a.row_blocks = cpu_div_up(R, a.rows);
+    // panels of a task: some 2 million multiplications or 128 KB of weights, in fours
+    size_t n_panels = cpu_div_up(N, LANES), rows = MIN(R, a.rows);
+    size_t by_work = 2000000 / (rows * K * LANES), by_bytes = 131072 / a.panel;
+    a.panels = cpu_div_up(MAX(MIN(by_work, by_bytes), (size_t)1), 4) * 4;
+    cpu_run(d, cpu_div_up(n_panels, a.panels) * a.row_blocks, gemm_task, &a);
+}
