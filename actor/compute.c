@@ -1,4 +1,5 @@
-// compute.c: the compute thread's loop: read letters, run one pass, report. It sleeps in its mailbox when the engine has nothing to do.
+// compute.c: the compute thread's loop: read letters, run one pass, report. It sleeps in its
+// mailbox when the engine has nothing to do.
 #include "actor/compute.h"
 
 #include <pthread.h>
@@ -9,14 +10,22 @@
 #include "common/mailbox.h"
 #include "proto/limits.h"
 
-enum letter_kind { LETTER_ADD, LETTER_ABANDON, LETTER_WEIGHTS, LETTER_SAMPLE, LETTER_RELEASED, LETTER_WANTS, LETTER_FAILED };
+enum letter_kind {
+    LETTER_ADD,
+    LETTER_ABANDON,
+    LETTER_WEIGHTS,
+    LETTER_SAMPLE,
+    LETTER_RELEASED,
+    LETTER_WANTS,
+    LETTER_FAILED
+};
 
 struct letter {
     enum letter_kind kind;
     struct msg_group group;    // LETTER_ADD: arrays owned
     uint32_t stop_ids[LIMIT_STOP_IDS];
     size_t n_stop;
-    uint64_t id;               // sample or version
+    uint64_t id;    // sample or version
     const struct weights *weights;
     bool newest;
     struct outgoing *sample;
@@ -53,7 +62,8 @@ static void letter_free(struct letter *l)
 
 // ---- compute thread ----
 
-// Reports wait for room: a loop that is behind slows decoding down (rule: a full queue slows its source).
+// Reports wait for room: a loop that is behind slows decoding down (rule: a full queue slows its
+// source).
 static void report(struct compute *c, const struct letter *l)
 {
     struct letter *copy = malloc(sizeof *copy);
@@ -166,7 +176,8 @@ static void on_letters(void *arg)
     }
 }
 
-enum err compute_create(uv_loop_t *loop, const struct compute_options *o, const struct compute_events *ev, struct compute **out, struct why *why)
+enum err compute_create(uv_loop_t *loop, const struct compute_options *o,
+                        const struct compute_events *ev, struct compute **out, struct why *why)
 {
     struct compute *c = calloc(1, sizeof *c);
     if (!c) {
@@ -178,7 +189,8 @@ enum err compute_create(uv_loop_t *loop, const struct compute_options *o, const 
         e = device_open(o->device_kind, c->pool, &c->device, why);
     }
     if (!e) {
-        e = engine_create(c->device, &o->config, &o->limits, o->seed, on_engine_done, c, &c->engine, why);
+        e = engine_create(c->device, &o->config, &o->limits, o->seed, on_engine_done, c, &c->engine,
+                          why);
     }
     if (!e) {
         e = mailbox_create(4096, &c->in);
@@ -197,7 +209,8 @@ enum err compute_create(uv_loop_t *loop, const struct compute_options *o, const 
         device_close(c->device);
         pool_destroy(c->pool);
         mailbox_destroy(c->in);
-        free(c);    // an open uv mailbox is leaked to the loop that is about to end with the process
+        free(
+            c);    // an open uv mailbox is leaked to the loop that is about to end with the process
         return e;
     }
     c->thread_runs = true;
@@ -214,7 +227,8 @@ static enum err send_letter(struct compute *c, struct letter *l)
     return e;
 }
 
-enum err compute_add(struct compute *c, const struct msg_group *g, const uint32_t *stop_ids, size_t n_stop)
+enum err compute_add(struct compute *c, const struct msg_group *g, const uint32_t *stop_ids,
+                     size_t n_stop)
 {
     if (n_stop > LIMIT_STOP_IDS || g->n_prompt == 0 || g->n_samples == 0) {
         return ERR_INVALID;

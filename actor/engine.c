@@ -1,13 +1,16 @@
 // engine.c: the decode engine of engine.h.
 //
-// One pass = for every set of weights in use (normally one; a second while an evaluation is pinned to an older version): collect rows, run model_forward, apply the
-// outcomes. Rows are prompt chunks of groups still prefilling plus one row for each running sample; because the forward pass is canonical, what stands
-// beside what in a pass has no influence on any token.
+// One pass = for every set of weights in use (normally one; a second while an evaluation is pinned
+// to an older version): collect rows, run model_forward, apply the outcomes. Rows are prompt chunks
+// of groups still prefilling plus one row for each running sample; because the forward pass is
+// canonical, what stands beside what in a pass has no influence on any token.
 //
-// Space: a prompt's pages are taken only while, after taking them, one of its samples would fit too. So whenever nothing runs, the group whose prompt
-// came last can run a sample, finish, and give its prompt back: waiting groups never block each other for good.
+// Space: a prompt's pages are taken only while, after taking them, one of its samples would fit
+// too. So whenever nothing runs, the group whose prompt came last can run a sample, finish, and
+// give its prompt back: waiting groups never block each other for good.
 //
-// Thread: the actor's compute thread. Limits: proto/limits.h for what a lease may hold. It leaves transport, leases and loading of weights to actor/service.c and reload.c.
+// Thread: the actor's compute thread. Limits: proto/limits.h for what a lease may hold. It leaves
+// transport, leases and loading of weights to actor/service.c and reload.c.
 #include "actor/engine.h"
 
 #include <math.h>
@@ -35,8 +38,8 @@ struct sample {
     uint32_t *tokens;
     float *logprobs;
     size_t n, cap;
-    struct segments segs;       // completion positions only; the prompt's stand in the group
-    struct page_list pages;     // rows of completion positions
+    struct segments segs;      // completion positions only; the prompt's stand in the group
+    struct page_list pages;    // rows of completion positions
 };
 
 struct group {
@@ -79,7 +82,7 @@ struct engine {
     struct sample_spec *spec;
     struct sample_out *result;
     size_t max_outs;
-    int32_t *index;                 // (max_context)
+    int32_t *index;    // (max_context)
     struct engine_stats stats;
 };
 
@@ -164,13 +167,15 @@ static uint64_t group_version(const struct engine *e, const struct group *g)
     return g->pinned ? g->pinned : e->newest;
 }
 
-// A sample has ended, finished or abandoned: slot and pages go back at once; the group goes with its last sample (unlink_finished).
+// A sample has ended, finished or abandoned: slot and pages go back at once; the group goes with
+// its last sample (unlink_finished).
 static void sample_end(struct engine *e, struct sample *s)
 {
     if (s->state == SAMPLE_RUNNING) {
         for (size_t i = 0; i < e->n_running; i++) {
             if (e->running[i] == s) {
-                memmove(&e->running[i], &e->running[i + 1], (e->n_running - i - 1) * sizeof *e->running);
+                memmove(&e->running[i], &e->running[i + 1],
+                        (e->n_running - i - 1) * sizeof *e->running);
                 e->n_running--;
                 break;
             }
@@ -199,7 +204,9 @@ static void unlink_finished(struct engine *e)
 
 // ---- creation ----
 
-enum err engine_create(struct device *d, const struct model_config *c, const struct engine_limits *l, uint64_t seed, engine_done_fn *done, void *arg, struct engine **out, struct why *why)
+enum err engine_create(struct device *d, const struct model_config *c,
+                       const struct engine_limits *l, uint64_t seed, engine_done_fn *done,
+                       void *arg, struct engine **out, struct why *why)
 {
     struct engine *e = calloc(1, sizeof *e);
     if (!e) {
@@ -220,7 +227,9 @@ enum err engine_create(struct device *d, const struct model_config *c, const str
                               .max_context = e->lim.max_context};
     enum err rc = ERR_OK;
     if (rows < 2 * PAGE_ROWS) {
-        rc = why_set(why, ERR_LIMIT, "kv cache: %zu bytes hold %zu positions of %zu bytes, at least %d are needed", l->kv_bytes, rows, kv_cache_row_bytes(c), 2 * PAGE_ROWS);
+        rc = why_set(why, ERR_LIMIT,
+                     "kv cache: %zu bytes hold %zu positions of %zu bytes, at least %d are needed",
+                     l->kv_bytes, rows, kv_cache_row_bytes(c), 2 * PAGE_ROWS);
         goto fail;
     }
     rc = model_create(d, c, &ml, &e->model, why);
@@ -283,34 +292,47 @@ size_t engine_live(const struct engine *e)
 
 // ---- work in ----
 
-static enum err group_check(const struct engine *e, const struct msg_group *g, size_t n_stop, struct why *why)
+static enum err group_check(const struct engine *e, const struct msg_group *g, size_t n_stop,
+                            struct why *why)
 {
     const struct model_config *c = model_get_config(e->model);
     const struct msg_sampling *s = &g->sampling;
-    if (g->n_prompt == 0 || g->n_samples == 0 || g->n_samples > LIMIT_SAMPLES_PER_GROUP || n_stop > LIMIT_STOP_IDS) {
-        return why_set(why, ERR_INVALID, "group %llu: %zu prompt tokens, %zu samples, %zu stop ids", (unsigned long long)g->group_id, g->n_prompt, g->n_samples, n_stop);
+    if (g->n_prompt == 0 || g->n_samples == 0 || g->n_samples > LIMIT_SAMPLES_PER_GROUP ||
+        n_stop > LIMIT_STOP_IDS) {
+        return why_set(why, ERR_INVALID, "group %llu: %zu prompt tokens, %zu samples, %zu stop ids",
+                       (unsigned long long)g->group_id, g->n_prompt, g->n_samples, n_stop);
     }
-    if (!isfinite(s->temperature) || s->temperature < 0 || !(s->top_p > 0 && s->top_p <= 1) || s->top_k > INT32_MAX || s->max_tokens < 1) {
-        return why_set(why, ERR_INVALID, "group %llu: temperature %g, top_p %g, top_k %u, max_tokens %u", (unsigned long long)g->group_id, (double)s->temperature, (double)s->top_p,
+    if (!isfinite(s->temperature) || s->temperature < 0 || !(s->top_p > 0 && s->top_p <= 1) ||
+        s->top_k > INT32_MAX || s->max_tokens < 1) {
+        return why_set(why, ERR_INVALID,
+                       "group %llu: temperature %g, top_p %g, top_k %u, max_tokens %u",
+                       (unsigned long long)g->group_id, (double)s->temperature, (double)s->top_p,
                        s->top_k, s->max_tokens);
     }
     for (size_t i = 0; i < g->n_prompt; i++) {
         if (g->prompt[i] >= (uint32_t)c->vocab) {
-            return why_set(why, ERR_INVALID, "group %llu: prompt token %zu is %u, the vocabulary has %d", (unsigned long long)g->group_id, i, g->prompt[i], c->vocab);
+            return why_set(why, ERR_INVALID,
+                           "group %llu: prompt token %zu is %u, the vocabulary has %d",
+                           (unsigned long long)g->group_id, i, g->prompt[i], c->vocab);
         }
     }
     if (g->n_prompt + s->max_tokens > e->lim.max_context) {
-        return why_set(why, ERR_LIMIT, "group %llu: prompt of %zu and max_tokens %u exceed the context of %zu", (unsigned long long)g->group_id, g->n_prompt, s->max_tokens, e->lim.max_context);
+        return why_set(
+            why, ERR_LIMIT, "group %llu: prompt of %zu and max_tokens %u exceed the context of %zu",
+            (unsigned long long)g->group_id, g->n_prompt, s->max_tokens, e->lim.max_context);
     }
     size_t need = pages_for(g->n_prompt) + pages_for(s->max_tokens - 1);
     if (need > e->pages.n_total) {
-        return why_set(why, ERR_LIMIT, "group %llu: one sample needs %zu KV pages of %d positions, the cache has %zu: raise actor.kv_mb", (unsigned long long)g->group_id, need, PAGE_ROWS,
-                       e->pages.n_total);
+        return why_set(why, ERR_LIMIT,
+                       "group %llu: one sample needs %zu KV pages of %d positions, the cache has "
+                       "%zu: raise actor.kv_mb",
+                       (unsigned long long)g->group_id, need, PAGE_ROWS, e->pages.n_total);
     }
     return ERR_OK;
 }
 
-enum err engine_add(struct engine *e, const struct msg_group *m, const uint32_t *stop_ids, size_t n_stop, struct why *why)
+enum err engine_add(struct engine *e, const struct msg_group *m, const uint32_t *stop_ids,
+                    size_t n_stop, struct why *why)
 {
     enum err rc = group_check(e, m, n_stop, why);
     if (rc) {
@@ -323,7 +345,8 @@ enum err engine_add(struct engine *e, const struct msg_group *m, const uint32_t 
         free(g);
         free(prompt);
         free(samples);
-        return why_set(why, ERR_NOMEM, "group %llu: out of memory", (unsigned long long)m->group_id);
+        return why_set(why, ERR_NOMEM, "group %llu: out of memory",
+                       (unsigned long long)m->group_id);
     }
     memcpy(prompt, m->prompt, m->n_prompt * sizeof *prompt);
     *g = (struct group){.id = m->group_id,
@@ -413,7 +436,8 @@ uint64_t engine_wants_version(const struct engine *e)
 
 // ---- one pass ----
 
-static enum err add_index(struct engine *e, const struct group *g, const struct sample *s, size_t n_own, int32_t *off)
+static enum err add_index(struct engine *e, const struct group *g, const struct sample *s,
+                          size_t n_own, int32_t *off)
 {
     for (size_t i = 0; i < g->n_prompt; i++) {
         e->index[i] = page_row(&g->pages, i);
@@ -437,7 +461,8 @@ static enum err add_out(struct engine *e, struct sample *s, int32_t row)
     return batch_add_out(&e->batch, row, -1);
 }
 
-// Gives slots and pages to samples whose first token is drawn, oldest group first; takes prompt pages for groups that have none.
+// Gives slots and pages to samples whose first token is drawn, oldest group first; takes prompt
+// pages for groups that have none.
 static enum err admit(struct engine *e)
 {
     for (struct group *g = e->first; g; g = g->next) {
@@ -484,7 +509,9 @@ static enum err add_decode_rows(struct engine *e, uint64_t version)
         size_t own = s->n - 1;    // this row's position among the completion's
         enum err rc = add_index(e, g, s, own + 1, &off);
         if (!rc) {
-            rc = batch_add_row(&e->batch, (int32_t)s->tokens[own], (int32_t)(g->n_prompt + own), page_row(&s->pages, own), off, (int32_t)(g->n_prompt + own + 1), &row);
+            rc = batch_add_row(&e->batch, (int32_t)s->tokens[own], (int32_t)(g->n_prompt + own),
+                               page_row(&s->pages, own), off, (int32_t)(g->n_prompt + own + 1),
+                               &row);
         }
         if (!rc) {
             rc = add_out(e, s, row);
@@ -505,7 +532,8 @@ static enum err add_prompt_rows(struct engine *e, struct group *g, uint64_t vers
     enum err rc = add_index(e, g, NULL, 0, &off);
     for (size_t i = 0; i < n && !rc; i++) {
         size_t p = g->prefilled + i;
-        rc = batch_add_row(&e->batch, (int32_t)g->prompt[p], (int32_t)p, page_row(&g->pages, p), off, (int32_t)(p + 1), &row);
+        rc = batch_add_row(&e->batch, (int32_t)g->prompt[p], (int32_t)p, page_row(&g->pages, p),
+                           off, (int32_t)(p + 1), &row);
     }
     if (rc) {
         return rc;
@@ -551,7 +579,8 @@ static bool is_stop(const struct group *g, uint32_t token)
     return false;
 }
 
-// Reports a finished sample: the prompt's segments, then its own, joined where the version is the same.
+// Reports a finished sample: the prompt's segments, then its own, joined where the version is the
+// same.
 static enum err deliver(struct engine *e, struct sample *s, enum msg_finish finish)
 {
     struct group *g = s->group;
@@ -607,7 +636,8 @@ static enum err apply(struct engine *e)
     return ERR_OK;
 }
 
-static enum err run_version(struct engine *e, const struct slab *slab, const atomic_bool *cancel, int *worked, struct why *why)
+static enum err run_version(struct engine *e, const struct slab *slab, const atomic_bool *cancel,
+                            int *worked, struct why *why)
 {
     batch_clear(&e->batch);
     enum err rc = add_decode_rows(e, slab->version);

@@ -8,25 +8,40 @@
 #include "actor/service.h"
 #include "common/log.h"
 
-static const char usage[] = "usage: caravan-actor --connect ADDRESS [options]\n"
-                            "Generates rollouts for a caravan-learner. Start as many as you like, anywhere, any time.\n\n"
-                            "  --connect ADDRESS    ipc://PATH or tcp://HOST:PORT of the learner\n"
-                            "  --name NAME          shown on /status (default: actor)\n"
-                            "  --threads N          compute threads, 0 = all cores (default 0)\n"
-                            "  --slots N            samples decoded at once (default 64)\n"
-                            "  --kv-mb N            KV cache in MiB (default 320)\n"
-                            "  --prefill-rows N     prompt tokens per pass (default 256)\n"
-                            "  --token-file FILE    shared secret, needed when the learner is not on this machine\n"
-                            "  --device KIND        cpu, cpu-portable, cpu-avx2, cpu-avx512, cuda (default cpu)\n";
+static const char usage[] =
+    "usage: caravan-actor --connect ADDRESS [options]\n"
+    "Generates rollouts for a caravan-learner. Start as many as you like, anywhere, any time.\n\n"
+    "  --connect ADDRESS    ipc://PATH or tcp://HOST:PORT of the learner\n"
+    "  --name NAME          shown on /status (default: actor)\n"
+    "  --threads N          compute threads, 0 = all cores (default 0)\n"
+    "  --slots N            samples decoded at once (default 64)\n"
+    "  --kv-mb N            KV cache in MiB (default 320)\n"
+    "  --prefill-rows N     prompt tokens per pass (default 256)\n"
+    "  --token-file FILE    shared secret, needed when the learner is not on this machine\n"
+    "  --device KIND        cpu, cpu-portable, cpu-avx2, cpu-avx512, cuda (default cpu)\n";
 
-enum { OPT_CONNECT = 256, OPT_NAME, OPT_THREADS, OPT_SLOTS, OPT_KV, OPT_PREFILL, OPT_TOKEN, OPT_DEVICE };
+enum {
+    OPT_CONNECT = 256,
+    OPT_NAME,
+    OPT_THREADS,
+    OPT_SLOTS,
+    OPT_KV,
+    OPT_PREFILL,
+    OPT_TOKEN,
+    OPT_DEVICE
+};
 
 static const struct option long_options[] = {
-    {"connect", required_argument, NULL, OPT_CONNECT}, {"name", required_argument, NULL, OPT_NAME},
-    {"threads", required_argument, NULL, OPT_THREADS}, {"slots", required_argument, NULL, OPT_SLOTS},
-    {"kv-mb", required_argument, NULL, OPT_KV},        {"prefill-rows", required_argument, NULL, OPT_PREFILL},
-    {"token-file", required_argument, NULL, OPT_TOKEN}, {"device", required_argument, NULL, OPT_DEVICE},
-    {"help", no_argument, NULL, 'h'},                  {0},
+    {"connect", required_argument, NULL, OPT_CONNECT},
+    {"name", required_argument, NULL, OPT_NAME},
+    {"threads", required_argument, NULL, OPT_THREADS},
+    {"slots", required_argument, NULL, OPT_SLOTS},
+    {"kv-mb", required_argument, NULL, OPT_KV},
+    {"prefill-rows", required_argument, NULL, OPT_PREFILL},
+    {"token-file", required_argument, NULL, OPT_TOKEN},
+    {"device", required_argument, NULL, OPT_DEVICE},
+    {"help", no_argument, NULL, 'h'},
+    {0},
 };
 
 static long number(const char *option, const char *text, long min, long max)
@@ -52,7 +67,11 @@ static void text_option(const char *option, const char *text, char *out, size_t 
 
 int main(int argc, char **argv)
 {
-    struct actor_options o = {.name = "actor", .device = "cpu", .slots = 64, .prefill_rows = 256, .kv_bytes = (size_t)320 << 20};
+    struct actor_options o = {.name = "actor",
+                              .device = "cpu",
+                              .slots = 64,
+                              .prefill_rows = 256,
+                              .kv_bytes = (size_t)320 << 20};
     for (int c; (c = getopt_long(argc, argv, "h", long_options, NULL)) != -1;) {
         switch (c) {
         case OPT_CONNECT:

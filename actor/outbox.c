@@ -1,4 +1,5 @@
-// outbox.c: two small collections; linear searches are fine for the few hundred samples one actor holds.
+// outbox.c: two small collections; linear searches are fine for the few hundred samples one actor
+// holds.
 #include "actor/outbox.h"
 
 #include <stdlib.h>

@@ -1,4 +1,5 @@
-// pages.c: a stack of page numbers. Taking is all or nothing, because a half-served sample could neither run nor wait without blocking others.
+// pages.c: a stack of page numbers. Taking is all or nothing, because a half-served sample could
+// neither run nor wait without blocking others.
 #include "actor/pages.h"
 
 #include <stdlib.h>

@@ -1,4 +1,5 @@
-// pages.h: which rows of the KV cache belong to whom. Pages of 16 rows, a stack of free ones, reservations so that a promise of space is kept.
+// pages.h: which rows of the KV cache belong to whom. Pages of 16 rows, a stack of free ones,
+// reservations so that a promise of space is kept.
 #ifndef CARAVAN_ACTOR_PAGES_H
 #define CARAVAN_ACTOR_PAGES_H
 

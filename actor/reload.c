@@ -1,8 +1,10 @@
 // reload.c: the reload thread and its two mailboxes.
 //
-// Loop thread: reload_begin / reload_chunk / reload_recycle, and the wake callback. Reload thread: reload_main, which packs. A `struct job` crosses over and comes back as
-// an outcome; every begin is answered by exactly one outcome, an abort only brings it forward. One version is filled at a time.
-// The mailbox holds a few chunks, so that packing and fetching overlap without a second copy of the model in memory.
+// Loop thread: reload_begin / reload_chunk / reload_recycle, and the wake callback. Reload thread:
+// reload_main, which packs. A `struct job` crosses over and comes back as an outcome; every begin
+// is answered by exactly one outcome, an abort only brings it forward. One version is filled at a
+// time. The mailbox holds a few chunks, so that packing and fetching overlap without a second copy
+// of the model in memory.
 #include "actor/reload.h"
 
 #include <pthread.h>
@@ -94,7 +96,8 @@ static void fill_chunk(struct reload *r, struct filling *f, const struct job *j)
         char want[HASH_HEX_LEN + 1], have[HASH_HEX_LEN + 1];
         hash_hex(f->job->hash, want);
         hash_hex(hash, have);
-        e = why_set(&why, ERR_CORRUPT, "version %llu: hash %s, announced %s", (unsigned long long)f->job->version, have, want);
+        e = why_set(&why, ERR_CORRUPT, "version %llu: hash %s, announced %s",
+                    (unsigned long long)f->job->version, have, want);
     }
     post_outcome(r, f, e, why.text);
 }
@@ -155,7 +158,9 @@ static void on_outcome(void *arg)
     }
 }
 
-enum err reload_create(uv_loop_t *loop, const char *device_kind, const struct model_config *c, enum dtype t, reload_done_fn *done, void *arg, struct reload **out, struct why *why)
+enum err reload_create(uv_loop_t *loop, const char *device_kind, const struct model_config *c,
+                       enum dtype t, reload_done_fn *done, void *arg, struct reload **out,
+                       struct why *why)
 {
     struct reload *r = calloc(1, sizeof *r);
     if (!r) {
@@ -200,7 +205,9 @@ static bool slab_available(const struct reload *r)
 enum err reload_begin(struct reload *r, uint64_t version, struct hash128 hash, struct why *why)
 {
     if (r->active || !slab_available(r)) {
-        return why_set(why, ERR_BUSY, "version %llu: %s", (unsigned long long)version, r->active ? "another version is being loaded" : "all weight slabs are in use");
+        return why_set(why, ERR_BUSY, "version %llu: %s", (unsigned long long)version,
+                       r->active ? "another version is being loaded"
+                                 : "all weight slabs are in use");
     }
     struct job *j = calloc(1, sizeof *j);
     if (!j) {

@@ -1,13 +1,16 @@
 // service.c: the loop side of the actor: one small state machine per conversation with the learner.
 //
-//   hello      sent at start and whenever a heartbeat is answered "unknown incarnation"; the first WELCOME builds the model, later ones must name the same run
-//   weights    one version at a time: FETCH_WEIGHTS chunk by chunk into reload.c, then compute_weights; a version that is gone is replaced by the newest
-//   wait       WAIT_VERSION long poll; heartbeat and acknowledgements carry the newest version as a hint
-//   lease      one LEASE_GENERATE long poll at a time, for as many samples as slots are free, plus one group ahead so that a slot never idles
-//   submit     up to SUBMITS_IN_FLIGHT samples at once, repeated until answered
-//   heartbeat  names all held samples and carries the counters
+//   hello      sent at start and whenever a heartbeat is answered "unknown incarnation"; the first
+//   WELCOME builds the model, later ones must name the same run weights    one version at a time:
+//   FETCH_WEIGHTS chunk by chunk into reload.c, then compute_weights; a version that is gone is
+//   replaced by the newest wait       WAIT_VERSION long poll; heartbeat and acknowledgements carry
+//   the newest version as a hint lease      one LEASE_GENERATE long poll at a time, for as many
+//   samples as slots are free, plus one group ahead so that a slot never idles submit     up to
+//   SUBMITS_IN_FLIGHT samples at once, repeated until answered heartbeat  names all held samples
+//   and carries the counters
 //
-// Thread: the loop thread, all of it. Every call has a deadline in bus.h; a failed one is repeated by the tick (TICK_MS).
+// Thread: the loop thread, all of it. Every call has a deadline in bus.h; a failed one is repeated
+// by the tick (TICK_MS).
 #include "actor/service.h"
 
 #include <stdlib.h>
@@ -27,11 +30,11 @@
 enum { TICK_MS = 250, CALL_MS = 20000, SUBMITS_IN_FLIGHT = 8, TOKEN_FILE_MAX = 4096 };
 
 struct fetch {
-    uint64_t version;     // being fetched; 0 = none
+    uint64_t version;    // being fetched; 0 = none
     uint64_t offset, total;
-    bool for_newest;      // else for pinned work
-    bool call;            // a FETCH_WEIGHTS call is under way
-    bool begun;           // reload_begin succeeded
+    bool for_newest;    // else for pinned work
+    bool call;          // a FETCH_WEIGHTS call is under way
+    bool begun;         // reload_begin succeeded
 };
 
 struct service {
@@ -86,9 +89,11 @@ static void take_chunk(struct service *s, const struct msg_weights_chunk *w)
 {
     struct why why = {0};
     struct fetch *f = &s->fetch;
-    if (w->version != f->version || w->offset != f->offset || w->bytes.len == 0 || w->offset + w->bytes.len > w->total_bytes ||
+    if (w->version != f->version || w->offset != f->offset || w->bytes.len == 0 ||
+        w->offset + w->bytes.len > w->total_bytes ||
         !hash_equal(hash_bytes(w->bytes.data, w->bytes.len), w->chunk_hash)) {
-        LOG_WARN("WEIGHTS_CHUNK_REFUSED", "version=%llu offset=%llu", (unsigned long long)w->version, (unsigned long long)w->offset);
+        LOG_WARN("WEIGHTS_CHUNK_REFUSED", "version=%llu offset=%llu",
+                 (unsigned long long)w->version, (unsigned long long)w->offset);
         fetch_reset(s);
         return;
     }
@@ -115,7 +120,8 @@ static void on_chunk(void *arg, enum err e, const struct msg *reply, const char 
         return;
     }
     if (e) {
-        LOG_WARN("WEIGHTS_FETCH_FAILED", "version=%llu cause=\"%s\"", (unsigned long long)s->fetch.version, text);
+        LOG_WARN("WEIGHTS_FETCH_FAILED", "version=%llu cause=\"%s\"",
+                 (unsigned long long)s->fetch.version, text);
         fetch_reset(s);
         return;
     }
@@ -140,7 +146,10 @@ static void fetch_more(struct service *s)
         return;    // all chunks are with the reload thread
     }
     struct msg m = {.type = MSG_FETCH_WEIGHTS,
-                    .fetch_weights = {.incarnation = s->incarnation, .version = f->version, .offset = f->offset, .max_bytes = LIMIT_CHUNK_BYTES}};
+                    .fetch_weights = {.incarnation = s->incarnation,
+                                      .version = f->version,
+                                      .offset = f->offset,
+                                      .max_bytes = LIMIT_CHUNK_BYTES}};
     f->call = bus_client_call(s->bus, &m, CALL_MS, on_chunk, s, NULL) == ERR_OK;
 }
 
@@ -153,7 +162,8 @@ static void on_reloaded(void *arg, const struct reload_outcome *o)
         return;
     }
     if (o->err) {
-        LOG_WARN("WEIGHTS_REFUSED", "version=%llu cause=\"%s\"", (unsigned long long)o->version, o->text);
+        LOG_WARN("WEIGHTS_REFUSED", "version=%llu cause=\"%s\"", (unsigned long long)o->version,
+                 o->text);
         return;
     }
     if (compute_weights(s->compute, o->weights, o->version, newest)) {
@@ -186,19 +196,26 @@ static void wait_version(struct service *s)
     if (s->version_call || s->stopping) {
         return;
     }
-    struct msg m = {.type = MSG_WAIT_VERSION, .wait_version = {.incarnation = s->incarnation, .have_version = s->newest, .timeout_ms = LIMIT_LONG_POLL_MS}};
+    struct msg m = {.type = MSG_WAIT_VERSION,
+                    .wait_version = {.incarnation = s->incarnation,
+                                     .have_version = s->newest,
+                                     .timeout_ms = LIMIT_LONG_POLL_MS}};
     s->version_call = bus_client_call(s->bus, &m, CALL_MS, on_version, s, NULL) == ERR_OK;
 }
 
 // ---- leases ----
 
-static void take_group(struct service *s, const struct msg_group *g, const struct msg_generate_work *w)
+static void take_group(struct service *s, const struct msg_group *g,
+                       const struct msg_generate_work *w)
 {
     s->largest_group = MAX(s->largest_group, g->n_samples);
-    if (outbox_hold(&s->outbox, g->sample_ids, g->n_samples) || compute_add(s->compute, g, w->stop_ids, w->n_stop_ids)) {
-        LOG_ERROR("LEASE_NOT_TAKEN", "group=%llu samples=%zu", (unsigned long long)g->group_id, g->n_samples);
+    if (outbox_hold(&s->outbox, g->sample_ids, g->n_samples) ||
+        compute_add(s->compute, g, w->stop_ids, w->n_stop_ids)) {
+        LOG_ERROR("LEASE_NOT_TAKEN", "group=%llu samples=%zu", (unsigned long long)g->group_id,
+                  g->n_samples);
         for (size_t i = 0; i < g->n_samples; i++) {
-            outbox_drop(&s->outbox, g->sample_ids[i]);    // no longer named in heartbeats: the learner issues them again
+            outbox_drop(&s->outbox, g->sample_ids[i]);    // no longer named in heartbeats: the
+                                                          // learner issues them again
         }
     }
 }
@@ -264,12 +281,15 @@ static void on_submitted(void *arg, enum err e, const struct msg *reply, const c
         return;
     }
     if (e == ERR_INVALID || e == ERR_LIMIT || e == ERR_CORRUPT) {
-        // Refused for its content: repeating cannot help. The learner re-issues the sample once we stop naming it.
-        LOG_ERROR("SAMPLE_REFUSED", "sample=%llu cause=\"%s\"", (unsigned long long)o->msg.sample_id, text);
+        // Refused for its content: repeating cannot help. The learner re-issues the sample once we
+        // stop naming it.
+        LOG_ERROR("SAMPLE_REFUSED", "sample=%llu cause=\"%s\"",
+                  (unsigned long long)o->msg.sample_id, text);
         outbox_done(&s->outbox, o);
     } else if (!e) {
         if (reply->ack.status != MSG_ACK_OK) {
-            LOG_INFO("SAMPLE_ACK", "sample=%llu status=%u tries=%u", (unsigned long long)o->msg.sample_id, reply->ack.status, o->tries);
+            LOG_INFO("SAMPLE_ACK", "sample=%llu status=%u tries=%u",
+                     (unsigned long long)o->msg.sample_id, reply->ack.status, o->tries);
         }
         saw_version(s, reply->ack.newest_version);
         outbox_done(&s->outbox, o);
@@ -337,7 +357,8 @@ static void on_compute_failed(void *arg, enum err e, const char *text)
 static enum err build_model(struct service *s, const struct msg_welcome *w, struct why *why)
 {
     struct model_config config;
-    enum err e = model_config_parse(w->model_config.data, w->model_config.len, "learner's model config", &config, why);
+    enum err e = model_config_parse(w->model_config.data, w->model_config.len,
+                                    "learner's model config", &config, why);
     if (e) {
         return e;
     }
@@ -353,7 +374,11 @@ static enum err build_model(struct service *s, const struct msg_welcome *w, stru
                                             .prefill_rows = s->o->prefill_rows,
                                             .kv_bytes = s->o->kv_bytes,
                                             .max_context = (size_t)config.max_positions}};
-    struct compute_events ev = {.sample = on_sample, .released = on_released, .wants = on_wants, .failed = on_compute_failed, .arg = s};
+    struct compute_events ev = {.sample = on_sample,
+                                .released = on_released,
+                                .wants = on_wants,
+                                .failed = on_compute_failed,
+                                .arg = s};
     e = compute_create(&s->loop, &co, &ev, &s->compute, why);
     if (e) {
         return e;
@@ -389,7 +414,8 @@ static void on_welcome(void *arg, enum err e, const struct msg *reply, const cha
         fail(s, e, "start", why.text);
         return;
     }
-    LOG_INFO("ACTOR_READY", "run=%s newest=%llu slots=%zu", s->run_id, (unsigned long long)w->newest_version, s->o->slots);
+    LOG_INFO("ACTOR_READY", "run=%s newest=%llu slots=%zu", s->run_id,
+             (unsigned long long)w->newest_version, s->o->slots);
     s->greeted = true;
     s->newest = w->newest_version;    // after a roll-back this may be lower than what we had
     if (s->loaded > s->newest) {
@@ -484,14 +510,15 @@ static void heartbeat(struct service *s, uint64_t now)
     } else if (!s->waits_since_ms) {
         s->waits_since_ms = now;
     }
-    struct msg m = {.type = MSG_HEARTBEAT,
-                    .heartbeat = {.incarnation = s->incarnation,
-                                  .held = s->outbox.held,
-                                  .n_held = MIN(s->outbox.n_held, (size_t)LIMIT_HELD),
-                                  .stats = stats,
-                                  .n_stats = ARRAY_LEN(stats),
-                                  .waits_for = msg_text_of(waits),
-                                  .waits_ms = s->waits_since_ms ? (uint32_t)(now - s->waits_since_ms) : 0}};
+    struct msg m = {
+        .type = MSG_HEARTBEAT,
+        .heartbeat = {.incarnation = s->incarnation,
+                      .held = s->outbox.held,
+                      .n_held = MIN(s->outbox.n_held, (size_t)LIMIT_HELD),
+                      .stats = stats,
+                      .n_stats = ARRAY_LEN(stats),
+                      .waits_for = msg_text_of(waits),
+                      .waits_ms = s->waits_since_ms ? (uint32_t)(now - s->waits_since_ms) : 0}};
     s->heartbeat_call = bus_client_call(s->bus, &m, CALL_MS, on_heartbeat, s, NULL) == ERR_OK;
     s->next_heartbeat_ms = now + s->heartbeat_ms;
 }

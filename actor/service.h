@@ -1,17 +1,22 @@
-// service.h: the actor daemon: leases work, keeps the engine fed, swaps weights in, submits samples.
+// service.h: the actor daemon: leases work, keeps the engine fed, swaps weights in, submits
+// samples.
 //
-// Three threads: the libuv loop (all network, all bookkeeping), the compute thread (engine), the reload thread. They share mailboxes and the engine's atomic counters only.
+// Three threads: the libuv loop (all network, all bookkeeping), the compute thread (engine), the
+// reload thread. They share mailboxes and the engine's atomic counters only.
 //
-//   HELLO ─▶ WELCOME (model config, newest version) ─▶ FETCH_WEIGHTS… ─▶ LEASE_GENERATE ⟲ ─▶ SUBMIT_SAMPLE
-//                                                       WAIT_VERSION ⟲ ─▶ FETCH_WEIGHTS… ─▶ swap between two passes
-// Everything is retried for as long as the daemon lives; a learner that restarts finds its samples again in the next heartbeat.
+//   HELLO ─▶ WELCOME (model config, newest version) ─▶ FETCH_WEIGHTS… ─▶ LEASE_GENERATE ⟲ ─▶
+//   SUBMIT_SAMPLE
+//                                                       WAIT_VERSION ⟲ ─▶ FETCH_WEIGHTS… ─▶ swap
+//                                                       between two passes
+// Everything is retried for as long as the daemon lives; a learner that restarts finds its samples
+// again in the next heartbeat.
 #ifndef CARAVAN_ACTOR_SERVICE_H
 #define CARAVAN_ACTOR_SERVICE_H
 
 #include "common/conf.h"
 
 struct actor_options {
-    char connect[CONF_STR];       // the learner's "do" address
+    char connect[CONF_STR];    // the learner's "do" address
     char name[64];
     char token_file[CONF_STR];    // "" = none
     char device[32];              // device_open kind
@@ -19,7 +24,8 @@ struct actor_options {
     size_t slots, prefill_rows, kv_bytes;
 };
 
-// Runs until stopped (common/daemon.h). ERR_OK after an orderly stop; anything else is what ended it, with `why`.
+// Runs until stopped (common/daemon.h). ERR_OK after an orderly stop; anything else is what ended
+// it, with `why`.
 MUST_CHECK enum err actor_service_run(const struct actor_options *o, struct why *why);
 
 #endif

@@ -1,8 +1,10 @@
 // taskgen.c: templates and the division into training and held-out prompts.
 //
-// Arithmetic is graded by its kind: sum1, diff1, prod1 (one digit), sum2, diff2 (two digits), story1, story2 (one and two steps). Writing tasks name a topic and one
-// constraint of the IFEval family, "two_constraints" names two that can be met together. "mixed" is two fifths arithmetic, three fifths writing, and leaves out what a
-// small model starts at zero with, so that every kind can carry a signal from the first step.
+// Arithmetic is graded by its kind: sum1, diff1, prod1 (one digit), sum2, diff2 (two digits),
+// story1, story2 (one and two steps). Writing tasks name a topic and one constraint of the IFEval
+// family, "two_constraints" names two that can be met together. "mixed" is two fifths arithmetic,
+// three fifths writing, and leaves out what a small model starts at zero with, so that every kind
+// can carry a signal from the first step.
 #include "learner/taskgen.h"
 
 #include <jansson.h>
@@ -44,7 +46,8 @@ static void make_sum(struct rng *r, struct taskgen_row *out, const char *kind, i
     answer(out, kind, a + b);
 }
 
-static void make_difference(struct rng *r, struct taskgen_row *out, const char *kind, int lo, int hi)
+static void make_difference(struct rng *r, struct taskgen_row *out, const char *kind, int lo,
+                            int hi)
 {
     int a = between(r, lo, hi), b = between(r, lo, hi);
     int big = MAX(a, b), small = MIN(a, b);
@@ -60,7 +63,8 @@ static void make_product(struct rng *r, struct taskgen_row *out)
 }
 
 static const char *const person[] = {"Mira", "Tom", "Aisha", "Leo", "Nina", "Omar", "Ruth", "Ivan"};
-static const char *const thing[] = {"apples", "books", "shells", "coins", "pencils", "stickers", "cups", "stamps"};
+static const char *const thing[] = {"apples",  "books",    "shells", "coins",
+                                    "pencils", "stickers", "cups",   "stamps"};
 
 static void make_story1(struct rng *r, struct taskgen_row *out)
 {
@@ -68,15 +72,23 @@ static void make_story1(struct rng *r, struct taskgen_row *out)
     int a = between(r, 3, 9), b = between(r, 2, 9);
     switch (rng_below(r, 3)) {
     case 0:
-        snprintf(out->prompt, sizeof out->prompt, "%s has %d %s and finds %d more. How many %s does %s have now? Reply with only the number.", who, a, what, b, what, who);
+        snprintf(out->prompt, sizeof out->prompt,
+                 "%s has %d %s and finds %d more. How many %s does %s have now? Reply with only "
+                 "the number.",
+                 who, a, what, b, what, who);
         answer(out, "story1", a + b);
         break;
     case 1:
-        snprintf(out->prompt, sizeof out->prompt, "%s had %d %s and gave away %d. How many %s are left? Reply with only the number.", who, a + b, what, b, what);
+        snprintf(out->prompt, sizeof out->prompt,
+                 "%s had %d %s and gave away %d. How many %s are left? Reply with only the number.",
+                 who, a + b, what, b, what);
         answer(out, "story1", a);
         break;
     default:
-        snprintf(out->prompt, sizeof out->prompt, "%s fills %d boxes with %d %s each. How many %s is that in all? Reply with only the number.", who, a, b, what, what);
+        snprintf(out->prompt, sizeof out->prompt,
+                 "%s fills %d boxes with %d %s each. How many %s is that in all? Reply with only "
+                 "the number.",
+                 who, a, b, what, what);
         answer(out, "story1", a * b);
         break;
     }
@@ -86,7 +98,10 @@ static void make_story2(struct rng *r, struct taskgen_row *out)
 {
     const char *who = PICK(r, person), *what = PICK(r, thing);
     int boxes = between(r, 2, 6), each = between(r, 3, 9), gone = between(r, 1, 5);
-    snprintf(out->prompt, sizeof out->prompt, "%s has %d boxes with %d %s in each and loses %d %s. How many %s remain? Reply with only the number.", who, boxes, each, what, gone, what, what);
+    snprintf(out->prompt, sizeof out->prompt,
+             "%s has %d boxes with %d %s in each and loses %d %s. How many %s remain? Reply with "
+             "only the number.",
+             who, boxes, each, what, gone, what, what);
     answer(out, "story2", boxes * each - gone);
 }
 
@@ -138,11 +153,15 @@ static void make_easy_math(struct rng *r, struct taskgen_row *out)
 // ---- writing under constraints ----
 
 static const char *const topic[] = {
-    "the sea",     "a small dog",  "winter",     "fresh bread",  "the moon",    "a train ride", "green tea",  "a garden",    "an old clock", "summer rain",
-    "a library",   "the desert",   "a market",   "a lighthouse", "honey bees",  "a bicycle",    "the forest", "a snowy hill", "a busy street", "a quiet lake",
-    "a violin",    "ripe apples",  "a kite",     "the stars",    "a fishing boat", "a kitchen", "a mountain", "wild horses", "a bakery",     "a spring morning",
+    "the sea",      "a small dog", "winter",       "fresh bread",   "the moon",
+    "a train ride", "green tea",   "a garden",     "an old clock",  "summer rain",
+    "a library",    "the desert",  "a market",     "a lighthouse",  "honey bees",
+    "a bicycle",    "the forest",  "a snowy hill", "a busy street", "a quiet lake",
+    "a violin",     "ripe apples", "a kite",       "the stars",     "a fishing boat",
+    "a kitchen",    "a mountain",  "wild horses",  "a bakery",      "a spring morning",
 };
-static const char *const keyword[] = {"silver", "bright", "window", "river", "gentle", "morning", "stone", "music", "orange", "quiet"};
+static const char *const keyword[] = {"silver",  "bright", "window", "river",  "gentle",
+                                      "morning", "stone",  "music",  "orange", "quiet"};
 static const char *const ending[] = {"That is all.", "The end.", "So it goes.", "Good night."};
 
 // One constraint: how it is asked for, and the check that decides.
@@ -180,31 +199,41 @@ static void make_constraint(struct rng *r, uint32_t which, struct constraint *c)
     case 2:
         words = between(r, 10, 14);
         snprintf(kwargs, sizeof kwargs, "{\"num_words\": %d, \"relation\": \"less than\"}", words);
-        CONSTRAINT(c, "few_words", "length_constraints:number_words", kwargs, "Use fewer than %d words.", words);
+        CONSTRAINT(c, "few_words", "length_constraints:number_words", kwargs,
+                   "Use fewer than %d words.", words);
         break;
     case 3:
-        CONSTRAINT(c, "title", "detectable_format:title", kwargs, "Give it a title wrapped in double angular brackets, such as <<Joy>>.");
+        CONSTRAINT(c, "title", "detectable_format:title", kwargs,
+                   "Give it a title wrapped in double angular brackets, such as <<Joy>>.");
         break;
     case 4:
-        CONSTRAINT(c, "postscript", "detectable_content:postscript", "{\"postscript_marker\": \"P.S.\"}", "At the end, add a postscript starting with P.S.");
+        CONSTRAINT(c, "postscript", "detectable_content:postscript",
+                   "{\"postscript_marker\": \"P.S.\"}",
+                   "At the end, add a postscript starting with P.S.");
         break;
     case 5:
-        CONSTRAINT(c, "json", "detectable_format:json_format", kwargs, "Answer with a JSON object with the key \"text\" and nothing else.");
+        CONSTRAINT(c, "json", "detectable_format:json_format", kwargs,
+                   "Answer with a JSON object with the key \"text\" and nothing else.");
         break;
     case 6:
         w = PICK(r, ending);
         snprintf(kwargs, sizeof kwargs, "{\"end_phrase\": \"%s\"}", w);
-        CONSTRAINT(c, "ending", "startend:end_checker", kwargs, "Finish with exactly this phrase: %s", w);
+        CONSTRAINT(c, "ending", "startend:end_checker", kwargs,
+                   "Finish with exactly this phrase: %s", w);
         break;
     default:
-        CONSTRAINT(c, "quotation", "startend:quotation", kwargs, "Wrap your whole answer in double quotation marks.");
+        CONSTRAINT(c, "quotation", "startend:quotation", kwargs,
+                   "Wrap your whole answer in double quotation marks.");
         break;
     }
 }
 
-static const char *const write_format[] = {"Write one sentence about %s.", "Write a short note about %s.", "Say something about %s in a sentence."};
+static const char *const write_format[] = {"Write one sentence about %s.",
+                                           "Write a short note about %s.",
+                                           "Say something about %s in a sentence."};
 
-// Pairs that one short answer can meet: a subset of no_comma, keyword, few_words, title, postscript.
+// Pairs that one short answer can meet: a subset of no_comma, keyword, few_words, title,
+// postscript.
 static void make_two(struct rng *r, struct taskgen_row *out)
 {
     struct constraint a, b;
@@ -216,7 +245,9 @@ static void make_two(struct rng *r, struct taskgen_row *out)
     snprintf(out->kind, sizeof out->kind, "two_constraints");
     snprintf(out->dataset, sizeof out->dataset, "ifeval");
     snprintf(out->prompt, sizeof out->prompt, "%s %s %s", lead, a.ask, b.ask);
-    snprintf(out->ground_truth, sizeof out->ground_truth, "{\"instruction_id\": [\"%s\", \"%s\"], \"kwargs\": [%s, %s]}", a.id, b.id, a.kwargs, b.kwargs);
+    snprintf(out->ground_truth, sizeof out->ground_truth,
+             "{\"instruction_id\": [\"%s\", \"%s\"], \"kwargs\": [%s, %s]}", a.id, b.id, a.kwargs,
+             b.kwargs);
 }
 
 static void make_one(struct rng *r, struct taskgen_row *out, uint32_t n_kinds)
@@ -228,7 +259,8 @@ static void make_one(struct rng *r, struct taskgen_row *out, uint32_t n_kinds)
     snprintf(out->kind, sizeof out->kind, "%s", c.kind);
     snprintf(out->dataset, sizeof out->dataset, "ifeval");
     snprintf(out->prompt, sizeof out->prompt, "%s %s", lead, c.ask);
-    snprintf(out->ground_truth, sizeof out->ground_truth, "{\"instruction_id\": [\"%s\"], \"kwargs\": [%s]}", c.id, c.kwargs);
+    snprintf(out->ground_truth, sizeof out->ground_truth,
+             "{\"instruction_id\": [\"%s\"], \"kwargs\": [%s]}", c.id, c.kwargs);
 }
 
 // ---- rows ----
@@ -250,7 +282,8 @@ static bool is_held_out(const char *prompt)
     return hash_bytes(prompt, strlen(prompt)).bytes[15] % HELD_OUT_ONE_IN == 0;
 }
 
-void taskgen_make(enum taskgen_kind kind, uint64_t seed, uint64_t index, bool held_out, struct taskgen_row *out)
+void taskgen_make(enum taskgen_kind kind, uint64_t seed, uint64_t index, bool held_out,
+                  struct taskgen_row *out)
 {
     struct rng r = rng_make(seed, index);
     do {
@@ -272,7 +305,9 @@ enum err taskgen_print(const struct taskgen_row *row, struct buf *out)
 {
     json_t *truth = json_loads(row->ground_truth, JSON_DECODE_ANY, NULL);
     CHECK(truth);    // our own templates
-    json_t *line = json_pack("{s:[{s:s,s:s}],s:o,s:s,s:s}", "messages", "role", "user", "content", row->prompt, "ground_truth", truth, "dataset", row->dataset, "kind", row->kind);
+    json_t *line =
+        json_pack("{s:[{s:s,s:s}],s:o,s:s,s:s}", "messages", "role", "user", "content", row->prompt,
+                  "ground_truth", truth, "dataset", row->dataset, "kind", row->kind);
     char *text = line ? json_dumps(line, JSON_COMPACT) : NULL;
     enum err e = text ? buf_printf(out, "%s\n", text) : ERR_NOMEM;
     free(text);

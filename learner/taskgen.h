@@ -1,7 +1,10 @@
-// taskgen.h: procedural tasks with verifiable answers: arithmetic, short word problems, and writing under constraints.
+// taskgen.h: procedural tasks with verifiable answers: arithmetic, short word problems, and writing
+// under constraints.
 //
-// A row is a pure function of (kind, seed, index, part): the same anywhere, any time. Training and held-out rows come from one space of prompts that is divided
-// by a hash of the prompt text (one part in eight is held out), so a held-out prompt can never be a training prompt, whatever the seeds.
+// A row is a pure function of (kind, seed, index, part): the same anywhere, any time. Training and
+// held-out rows come from one space of prompts that is divided by a hash of the prompt text (one
+// part in eight is held out), so a held-out prompt can never be a training prompt, whatever the
+// seeds.
 #ifndef CARAVAN_LEARNER_TASKGEN_H
 #define CARAVAN_LEARNER_TASKGEN_H
 
@@ -21,7 +24,8 @@ struct taskgen_row {
 
 // "math", "constraints", "mixed"; anything else is ERR_INVALID naming the three.
 MUST_CHECK enum err taskgen_kind_parse(const char *text, enum taskgen_kind *out, struct why *why);
-void taskgen_make(enum taskgen_kind kind, uint64_t seed, uint64_t index, bool held_out, struct taskgen_row *out);
+void taskgen_make(enum taskgen_kind kind, uint64_t seed, uint64_t index, bool held_out,
+                  struct taskgen_row *out);
 // Appends the row as one line of RLVR JSONL: messages, ground_truth, dataset, kind.
 MUST_CHECK enum err taskgen_print(const struct taskgen_row *r, struct buf *out);
 

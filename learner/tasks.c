@@ -1,7 +1,8 @@
-// tasks.c: one row reader for files and for generated tasks, so that both go through the same checks.
+// tasks.c: one row reader for files and for generated tasks, so that both go through the same
+// checks.
 //
-// A file is read whole, line by line; blank lines are skipped. The verifiers' arguments are not judged here (a verifier does that, and says unscored): only that a
-// row names what shall score it.
+// A file is read whole, line by line; blank lines are skipped. The verifiers' arguments are not
+// judged here (a verifier does that, and says unscored): only that a row names what shall score it.
 #include "learner/tasks.h"
 
 #include <stdlib.h>
@@ -20,7 +21,7 @@ struct tasks {
     struct task *rows;
     size_t n, cap, refused;
     struct hash_state *hash;
-    uint32_t *order;       // permutation of order_epoch
+    uint32_t *order;    // permutation of order_epoch
     uint64_t order_epoch;
     bool has_order;
 };
@@ -73,23 +74,34 @@ struct hash128 tasks_hash(const struct tasks *t)
 
 // ---- one row ----
 
-static enum err read_messages(const json_t *row, const char *where, struct chat_message *m, size_t *n, struct why *why)
+static enum err read_messages(const json_t *row, const char *where, struct chat_message *m,
+                              size_t *n, struct why *why)
 {
     const json_t *list = json_object_get(row, "messages");
     size_t count = json_array_size(list);
     if (!json_is_array(list) || count == 0 || count > MAX_MESSAGES) {
-        return why_set(why, ERR_INVALID, "%s: messages: expected a list of 1..%d messages", where, MAX_MESSAGES);
+        return why_set(why, ERR_INVALID, "%s: messages: expected a list of 1..%d messages", where,
+                       MAX_MESSAGES);
     }
     for (size_t i = 0; i < count; i++) {
         const json_t *item = json_array_get(list, i);
-        const json_t *role = json_object_get(item, "role"), *content = json_object_get(item, "content");
+        const json_t *role = json_object_get(item, "role"),
+                     *content = json_object_get(item, "content");
         if (!json_is_string(role) || !json_is_string(content)) {
-            return why_set(why, ERR_INVALID, "%s: messages[%zu]: expected an object with the strings role and content", where, i);
+            return why_set(
+                why, ERR_INVALID,
+                "%s: messages[%zu]: expected an object with the strings role and content", where,
+                i);
         }
-        m[i] = (struct chat_message){.role = json_string_value(role), .content = json_string_value(content), .content_len = json_string_length(content)};
+        m[i] = (struct chat_message){.role = json_string_value(role),
+                                     .content = json_string_value(content),
+                                     .content_len = json_string_length(content)};
     }
     if (strcmp(m[count - 1].role, "user") != 0) {
-        return why_set(why, ERR_INVALID, "%s: messages: the last role is \"%s\", expected \"user\" (the model writes the answer)", where, m[count - 1].role);
+        return why_set(why, ERR_INVALID,
+                       "%s: messages: the last role is \"%s\", expected \"user\" (the model writes "
+                       "the answer)",
+                       where, m[count - 1].role);
     }
     *n = count;
     return ERR_OK;
@@ -102,10 +114,12 @@ static char *dump(const json_t *v)
 
 static enum err add_need(struct buf *needs, const char *name)
 {
-    return strchr(name, '\n') ? ERR_INVALID : buf_printf(needs, "%s%s", needs->len ? "\n" : "", name);
+    return strchr(name, '\n') ? ERR_INVALID
+                              : buf_printf(needs, "%s%s", needs->len ? "\n" : "", name);
 }
 
-// The ids in an "ifeval" ground truth: {"instruction_id": […]}, a list of one such object, or a JSON string holding either.
+// The ids in an "ifeval" ground truth: {"instruction_id": […]}, a list of one such object, or a
+// JSON string holding either.
 static enum err add_instruction_ids(struct buf *needs, const json_t *truth)
 {
     json_t *parsed = NULL;
@@ -117,7 +131,8 @@ static enum err add_instruction_ids(struct buf *needs, const json_t *truth)
     const json_t *ids = json_object_get(first, "instruction_id"), *id;
     enum err e = ERR_OK;
     size_t i;
-    json_array_foreach (ids, i, id) {
+    json_array_foreach(ids, i, id)
+    {
         if (!e && json_is_string(id)) {
             e = add_need(needs, json_string_value(id));
         }
@@ -126,26 +141,33 @@ static enum err add_instruction_ids(struct buf *needs, const json_t *truth)
     return e;
 }
 
-static enum err add_dataset(struct buf *needs, const json_t *name, const json_t *truth, const char *where, struct why *why)
+static enum err add_dataset(struct buf *needs, const json_t *name, const json_t *truth,
+                            const char *where, struct why *why)
 {
     if (!json_is_string(name)) {
-        return why_set(why, ERR_INVALID, "%s: dataset: expected a string or a list of strings", where);
+        return why_set(why, ERR_INVALID, "%s: dataset: expected a string or a list of strings",
+                       where);
     }
-    enum err e = strcmp(json_string_value(name), "ifeval") == 0 ? add_instruction_ids(needs, truth) : add_need(needs, json_string_value(name));
+    enum err e = strcmp(json_string_value(name), "ifeval") == 0
+                     ? add_instruction_ids(needs, truth)
+                     : add_need(needs, json_string_value(name));
     return e ? why_set(why, e, "%s: dataset: %s", where, err_text(e)) : ERR_OK;
 }
 
 static enum err find_needs(const json_t *row, const char *where, struct buf *needs, struct why *why)
 {
-    const json_t *checks = json_object_get(row, "checks"), *dataset = json_object_get(row, "dataset"), *item;
+    const json_t *checks = json_object_get(row, "checks"),
+                 *dataset = json_object_get(row, "dataset"), *item;
     const json_t *truth = json_object_get(row, "ground_truth");
     enum err e = ERR_OK;
     size_t i;
     if (checks) {
         if (!json_is_array(checks) || json_array_size(checks) == 0) {
-            return why_set(why, ERR_INVALID, "%s: checks: expected a list of {\"id\", \"kwargs\"}", where);
+            return why_set(why, ERR_INVALID, "%s: checks: expected a list of {\"id\", \"kwargs\"}",
+                           where);
         }
-        json_array_foreach (checks, i, item) {
+        json_array_foreach(checks, i, item)
+        {
             const json_t *id = json_object_get(item, "id");
             if (!json_is_string(id)) {
                 return why_set(why, ERR_INVALID, "%s: checks[%zu].id: expected a string", where, i);
@@ -155,7 +177,8 @@ static enum err find_needs(const json_t *row, const char *where, struct buf *nee
         return e ? why_set(why, e, "%s: checks: %s", where, err_text(e)) : ERR_OK;
     }
     if (!dataset) {
-        return why_set(why, ERR_INVALID, "%s: dataset: missing (the name of the verifier, or give checks)", where);
+        return why_set(why, ERR_INVALID,
+                       "%s: dataset: missing (the name of the verifier, or give checks)", where);
     }
     if (!truth || json_is_null(truth)) {
         return why_set(why, ERR_INVALID, "%s: ground_truth: missing", where);
@@ -163,13 +186,15 @@ static enum err find_needs(const json_t *row, const char *where, struct buf *nee
     if (!json_is_array(dataset)) {
         return add_dataset(needs, dataset, truth, where, why);
     }
-    json_array_foreach (dataset, i, item) {
+    json_array_foreach(dataset, i, item)
+    {
         e = e ? e : add_dataset(needs, item, truth, where, why);
     }
     return e;
 }
 
-static enum err fill_texts(struct task *t, const json_t *row, const char *where, const struct chat_message *last, struct why *why)
+static enum err fill_texts(struct task *t, const json_t *row, const char *where,
+                           const struct chat_message *last, struct why *why)
 {
     const json_t *dataset = json_object_get(row, "dataset");
     const char *kind = json_is_string(dataset) ? json_string_value(dataset) : "task";
@@ -187,11 +212,13 @@ static enum err fill_texts(struct task *t, const json_t *row, const char *where,
         t->dataset = dump(dataset);
         t->checks = dump(json_object_get(row, "checks"));
         t->ground_truth = dump(json_object_get(row, "ground_truth"));
-        bool whole = t->needs && t->kind && t->prompt_text && t->dataset && t->checks && t->ground_truth;
+        bool whole =
+            t->needs && t->kind && t->prompt_text && t->dataset && t->checks && t->ground_truth;
         e = whole ? ERR_OK : why_set(why, ERR_NOMEM, "%s: out of memory", where);
     }
     buf_fini(&needs);
-    if (!e && (strlen(t->ground_truth) > LIMIT_TEXT_BYTES || strlen(t->checks) > LIMIT_TEXT_BYTES || strlen(t->prompt_text) > LIMIT_TEXT_BYTES)) {
+    if (!e && (strlen(t->ground_truth) > LIMIT_TEXT_BYTES || strlen(t->checks) > LIMIT_TEXT_BYTES ||
+               strlen(t->prompt_text) > LIMIT_TEXT_BYTES)) {
         e = why_set(why, ERR_LIMIT, "%s: a field is longer than %d bytes", where, LIMIT_TEXT_BYTES);
     }
     return e;
@@ -212,7 +239,8 @@ static enum err push(struct tasks *t, const struct task *row)
     return ERR_OK;
 }
 
-static enum err add_row(struct tasks *t, const json_t *row, const char *where, const struct tokenizer *tok, const struct tasks_limits *l, struct why *why)
+static enum err add_row(struct tasks *t, const json_t *row, const char *where,
+                        const struct tokenizer *tok, const struct tasks_limits *l, struct why *why)
 {
     struct chat_message m[MAX_MESSAGES];
     size_t n;
@@ -269,7 +297,8 @@ static struct tasks *tasks_create(void)
 static enum err finish(struct tasks *t, const char *what, struct tasks **out, struct why *why)
 {
     if (t->n == 0) {
-        return why_set(why, ERR_INVALID, "%s: no usable row (%zu over the prompt limit)", what, t->refused);
+        return why_set(why, ERR_INVALID, "%s: no usable row (%zu over the prompt limit)", what,
+                       t->refused);
     }
     *out = t;
     return ERR_OK;
@@ -277,7 +306,8 @@ static enum err finish(struct tasks *t, const char *what, struct tasks **out, st
 
 // ---- sources ----
 
-static enum err add_line(struct tasks *t, const char *line, size_t len, const char *where, const struct tokenizer *tok, const struct tasks_limits *l, struct why *why)
+static enum err add_line(struct tasks *t, const char *line, size_t len, const char *where,
+                         const struct tokenizer *tok, const struct tasks_limits *l, struct why *why)
 {
     if (strspn(line, " \t\r") >= len) {
         return ERR_OK;
@@ -291,7 +321,8 @@ static enum err add_line(struct tasks *t, const char *line, size_t len, const ch
     return e;
 }
 
-enum err tasks_load(const char *path, const struct tokenizer *tok, const struct tasks_limits *l, struct tasks **out, struct why *why)
+enum err tasks_load(const char *path, const struct tokenizer *tok, const struct tasks_limits *l,
+                    struct tasks **out, struct why *why)
 {
     char *text;
     size_t len;
@@ -332,7 +363,9 @@ static bool seen_before(const struct tasks *t, const char *prompt)
     return false;
 }
 
-static enum err add_generated(struct tasks *t, const struct taskgen_row *r, const struct tokenizer *tok, const struct tasks_limits *l, struct why *why)
+static enum err add_generated(struct tasks *t, const struct taskgen_row *r,
+                              const struct tokenizer *tok, const struct tasks_limits *l,
+                              struct why *why)
 {
     struct buf line;
     buf_init(&line, 1 << 16);
@@ -344,7 +377,9 @@ static enum err add_generated(struct tasks *t, const struct taskgen_row *r, cons
     return e;
 }
 
-enum err tasks_generate(enum taskgen_kind kind, size_t n, uint64_t seed, bool held_out, const struct tokenizer *tok, const struct tasks_limits *l, struct tasks **out, struct why *why)
+enum err tasks_generate(enum taskgen_kind kind, size_t n, uint64_t seed, bool held_out,
+                        const struct tokenizer *tok, const struct tasks_limits *l,
+                        struct tasks **out, struct why *why)
 {
     struct tasks *t = tasks_create();
     if (!t) {
