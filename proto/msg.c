@@ -52,6 +52,27 @@ const char *msg_type_name(enum msg_type t)
     return (unsigned)t < MSG_TYPE_COUNT ? names[t] : "UNKNOWN";
 }
 
+enum msg_type msg_reply_type(enum msg_type request)
+{
+    static const enum msg_type replies[MSG_TYPE_COUNT] = {
+        [MSG_HELLO] = MSG_WELCOME,
+        [MSG_LEASE_GENERATE] = MSG_GENERATE_WORK,
+        [MSG_SUBMIT_SAMPLE] = MSG_ACK,
+        [MSG_LEASE_SCORE] = MSG_SCORE_WORK,
+        [MSG_SUBMIT_VERDICT] = MSG_ACK,
+        [MSG_HEARTBEAT] = MSG_HEARTBEAT_REPLY,
+        [MSG_FETCH_WEIGHTS] = MSG_WEIGHTS_CHUNK,
+        [MSG_WAIT_VERSION] = MSG_VERSION,
+    };
+    return (unsigned)request < MSG_TYPE_COUNT ? replies[request] : MSG_NONE;
+}
+
+bool msg_waits(enum msg_type request)
+{
+    return request == MSG_LEASE_GENERATE || request == MSG_LEASE_SCORE ||
+           request == MSG_WAIT_VERSION;
+}
+
 struct msg_text msg_text_of(const char *s)
 {
     return s == NULL ? (struct msg_text){"", 0} : (struct msg_text){s, strlen(s)};

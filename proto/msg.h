@@ -265,6 +265,8 @@ struct msg {
 // Frees what a decoded message owns and zeroes it; fine on a zeroed or hand-filled message.
 void msg_free(struct msg *m);
 const char *msg_type_name(enum msg_type t);    // "SUBMIT_SAMPLE"; never NULL
+enum msg_type msg_reply_type(enum msg_type request);    // of a request, MSG_NONE for anything else
+bool msg_waits(enum msg_type request);         // a long poll, at home on the "wait" endpoint
 struct msg_text msg_text_of(const char *s);    // NULL gives an empty text
 bool msg_incarnation_equal(struct msg_incarnation a, struct msg_incarnation b);
 struct msg_incarnation msg_incarnation_random(void);    // from getrandom(2)

@@ -1,0 +1,38 @@
+// bus_nng.h: what both sides of the bus share of NNG. Internal to proto; only bus_*.c include it.
+#ifndef CARAVAN_PROTO_BUS_NNG_H
+#define CARAVAN_PROTO_BUS_NNG_H
+
+#include <nng/nng.h>
+
+#include "common/buf.h"
+#include "proto/limits.h"
+
+// What a transport accepts: a message and NNG's own header. A peer that announces more is
+// disconnected before a byte of it is read.
+#define BUS_RECV_MAX ((size_t)LIMIT_MESSAGE_BYTES + 64)
+
+// A fresh NNG message holding these bytes; NULL when out of memory.
+static inline nng_msg *bus_nng_message(const void *data, size_t len)
+{
+    nng_msg *m;
+    if (nng_msg_alloc(&m, 0) != 0) {
+        return NULL;
+    }
+    if (nng_msg_append(m, data, len) != 0) {
+        nng_msg_free(m);
+        return NULL;
+    }
+    return m;
+}
+
+// Frees the message that a finished operation left in the aio, if any.
+static inline void bus_nng_drop(nng_aio *aio)
+{
+    nng_msg *m = nng_aio_get_msg(aio);
+    if (m != NULL) {
+        nng_aio_set_msg(aio, NULL);
+        nng_msg_free(m);
+    }
+}
+
+#endif
