@@ -1,0 +1,28 @@
+// service.h: the verifier daemon: leases scoring work, runs it in the worker pool, submits
+// verdicts.
+//
+//   (workers confirm their sandbox) ─▶ HELLO with the checks offered ─▶ WELCOME ─▶ LEASE_SCORE ⟲ ─▶
+//   pool ─▶ SUBMIT_VERDICT ⟲
+// Everything is retried for as long as the daemon lives; a learner that restarts finds what is held
+// in the next heartbeat. One thread: the libuv loop.
+#ifndef CARAVAN_VERIFIER_SERVICE_H
+#define CARAVAN_VERIFIER_SERVICE_H
+
+#include "common/conf.h"
+
+struct verifier_options {
+    char connect[CONF_STR];    // the learner's "do" address
+    char name[64];
+    char token_file[CONF_STR];       // "" = none
+    char worker_binary[CONF_STR];    // "" = caravan-verify-worker beside this executable
+    enum conf_sandbox sandbox;
+    uint32_t workers;        // 0 = cores
+    uint32_t deadline_ms;    // of a job that names none
+    uint32_t recycle_jobs;
+};
+
+// Runs until stopped (common/daemon.h). ERR_OK after an orderly stop; anything else is what ended
+// it, with `why`.
+MUST_CHECK enum err verifier_service_run(const struct verifier_options *o, struct why *why);
+
+#endif

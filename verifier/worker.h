@@ -1,0 +1,15 @@
+// worker.h: the life of a worker process: close the sandbox, say READY, then one job at a time
+// until the pipe ends.
+#ifndef CARAVAN_VERIFIER_WORKER_H
+#define CARAVAN_VERIFIER_WORKER_H
+
+#include "verifier/score.h"
+
+typedef void worker_score_fn(const struct score_request *req, struct score_result *out);
+
+// argv: --sandbox none|seccomp|full --memory-mb N --cpu-s N, all required. Reads jobs (jobframe.h)
+// from descriptor 0 and writes replies to 1. Never returns: leaves by _exit with 0 at the end of
+// input, 2 for a bad command line or input, 3 when the sandbox could not be closed.
+_Noreturn void worker_run(int argc, char **argv, worker_score_fn *score);
+
+#endif

@@ -1,0 +1,82 @@
+// workslot.h: one worker process of a pool, from spawn to reaped, on the loop thread. Internal to
+// the verifier: use workpool.h.
+//
+//   EMPTY -start-> STARTING -READY-> IDLE -run-> BUSY -RESULT-> IDLE ...        any -exit or kill->
+//   ENDING -reaped, closed-> EMPTY
+//
+// A slot is reusable: start may be called again from the `gone` event.
+#ifndef CARAVAN_VERIFIER_WORKSLOT_H
+#define CARAVAN_VERIFIER_WORKSLOT_H
+
+#include "verifier/jobframe.h"
+#include "verifier/sandbox.h"
+
+#include <uv.h>    // after base.h: system headers define MIN and MAX too
+
+enum workslot_state {
+    WORKSLOT_EMPTY,
+    WORKSLOT_STARTING,
+    WORKSLOT_IDLE,
+    WORKSLOT_BUSY,
+    WORKSLOT_ENDING
+};
+
+// Why a worker is no more.
+enum workslot_end {
+    WORKSLOT_END_EXIT,     // it ended by itself: exit status or signal
+    WORKSLOT_END_STOP,     // workslot_kill
+    WORKSLOT_END_START,    // it could not be started, did not confirm its sandbox, or took too long
+                           // to
+    WORKSLOT_END_DEADLINE,    // its job took too long
+    WORKSLOT_END_GARBAGE,     // it wrote something that is not a reply to its job
+};
+
+struct workslot_launch {
+    const char *binary;    // absolute path
+    enum sandbox_level level;
+    uint32_t memory_mb, cpu_s, start_ms;
+};
+
+struct workslot;
+struct workslot_events {
+    void (*ready)(void *owner, struct workslot *s);    // STARTING -> IDLE
+    void (*result)(void *owner, struct workslot *s,
+                   struct score_result
+                       *result);    // BUSY -> IDLE; the callee takes what it wants from *result
+    // -> EMPTY; cause is text for people: "crash SIGSEGV", "timeout after 5000 ms". May start the
+    // slot again.
+    void (*gone)(void *owner, struct workslot *s, enum workslot_end end, const char *cause);
+};
+
+struct workslot {
+    const struct workslot_events *events;
+    void *owner;
+    enum workslot_state state;
+    enum workslot_end end;
+    char cause[SCORE_CAUSE_BYTES];    // set when a slot is killed, else made from the exit status
+    enum sandbox_level level;
+    uv_process_t process;
+    uv_pipe_t to, from;
+    uv_timer_t timer;    // start, job deadline, then reaping
+    uv_write_t write;
+    bool writing, exited, eof;
+    int open_handles;    // process and pipes
+    uint64_t job;
+    uint32_t deadline_ms;
+    uint8_t in[JOBFRAME_HEAD_BYTES + JOBFRAME_REPLY_MAX];
+    size_t n_in;
+};
+
+void workslot_init(struct workslot *s, uv_loop_t *loop, const struct workslot_events *events,
+                   void *owner);
+// EMPTY slots only. Failures arrive as `gone` with WORKSLOT_END_START, never from inside this call.
+void workslot_start(struct workslot *s, const struct workslot_launch *launch);
+// IDLE slots only. `frame` is a whole JOB frame; it must live until `result` or `gone`.
+void workslot_run(struct workslot *s, uint64_t job, const struct buf *frame, uint32_t deadline_ms);
+void workslot_kill(struct workslot *s);    // any state, by SIGKILL (a worker holds nothing to
+                                           // save); nothing when EMPTY or ENDING
+// EMPTY slots only: closes the timer; `closed` is called with the timer's handle, whose data is the
+// slot.
+void workslot_close(struct workslot *s, uv_close_cb closed);
+
+#endif
