@@ -188,8 +188,10 @@ struct ledger_heads {
     uint64_t next_ordinal;                          // training draws done
     uint64_t next_version;    // 1 + the largest version in versions, steps or pins
     uint64_t branch;          // present branch (0 = the first)
-    uint64_t
-        newest_version;    // newest version of the present branch that is recorded; 0 = none yet
+    // newest version of the present branch that is recorded; 0 = none yet
+    uint64_t newest_version;
+    // where the present branch starts: version 1 and step 0, or the fork
+    uint64_t base_version, base_step;
     uint64_t last_step;    // newest committed step of the present branch
     uint64_t last_done;    // newest done (or passed) one; last_step or last_step - 1
 };
@@ -254,14 +256,14 @@ ledger_each_received(struct ledger *l, ledger_row_fn *fn, void *arg,
 struct ledger_eval {
     uint64_t eval_id, version, step, n, n_scored;
     double reward_mean;
-    bool done;
+    bool done, ended;    // ended: given up by a branch
 };
 MUST_CHECK enum err ledger_list_evals(struct ledger *l, struct ledger_eval **out, size_t *n,
                                       struct why *why);    // free()
 
 struct ledger_counts {
     uint64_t issued, by_state[LEDGER_STATE_COUNT];
-    uint64_t steps_done, no_signal_steps, duplicates, superseded, unknown;
+    uint64_t steps_done, no_signal_steps, reissued, duplicates, superseded, unknown;
 };
 MUST_CHECK enum err ledger_get_counts(struct ledger *l, struct ledger_counts *out, struct why *why);
 typedef void ledger_drop_fn(void *arg, const char *reason, size_t length_bucket, uint64_t n);
