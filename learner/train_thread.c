@@ -1,0 +1,189 @@
+// train_thread.c: jobs in, outcomes back, both through mailboxes. The thread owns the trainer; the
+// loop never waits for it except in close, where the running step is cancelled between two layers
+// (recovery runs it again from the ledger).
+#include "learner/train_thread.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+#include "common/clock.h"
+#include "common/fs.h"
+#include "common/mailbox.h"
+
+struct job {
+    struct train_done done;
+    char forget[64];
+};
+
+struct train_thread {
+    struct run *run;
+    struct mailbox *in, *out;
+    pthread_t thread;
+    bool thread_runs;
+    atomic_bool cancel;
+    train_done_fn *fn;
+    void *arg;
+};
+
+// ---- compute thread ----
+
+static enum err do_checkpoint(struct train_thread *t, struct job *j)
+{
+    struct train_done *d = &j->done;
+    run_checkpoint_dir(d->dir, sizeof d->dir, d->at_version);
+    char *path = fs_path("%s/%s", t->run->dir, d->dir);
+    enum err e =
+        path ? trainer_save(t->run->trainer, path, d->at_step, d->at_version, &d->why) : ERR_NOMEM;
+    free(path);
+    char *old = !e && j->forget[0] ? fs_path("%s/%s", t->run->dir, j->forget) : NULL;
+    if (old) {
+        e = fs_remove_tree(old, &d->why);
+        free(old);
+    }
+    return e;
+}
+
+static enum err do_export(struct train_thread *t, struct why *why)
+{
+    struct run *r = t->run;
+    enum dtype dt = r->conf.dtype == CONF_DTYPE_BF16 ? DTYPE_BF16 : DTYPE_F32;
+    size_t bytes = weights_blob_bytes(source_config(r->source), dt), len = 0;
+    uint64_t version, total;
+    struct hash128 hash;
+    enum err e = publish_flush(r->publish, why);
+    if (e) {
+        return e;
+    }
+    void *blob = malloc(bytes);
+    char *dir = fs_path("%s/model", r->dir);
+    e = blob && dir ? ERR_OK : why_set(why, ERR_NOMEM, "export: out of memory");
+    e = e ? e : publish_read(r->publish, 0, 0, bytes, blob, &len, &version, &total, &hash, why);
+    if (!e && len != bytes) {
+        e = why_set(why, ERR_CORRUPT, "export: version %llu has %zu bytes, expected %zu",
+                    (unsigned long long)version, len, bytes);
+    }
+    e = e ? e : source_export(r->source, dir, dt, blob, why);
+    free(dir);
+    free(blob);
+    return e;
+}
+
+static void *thread_main(void *arg)
+{
+    struct train_thread *t = arg;
+    pool_set_fpu();
+    for (struct job *j; (j = mailbox_wait(t->in, UINT64_MAX));) {
+        struct train_done *d = &j->done;
+        double start = clock_mono_s();
+        if (atomic_load(&t->cancel)) {
+            d->err = ERR_CANCELLED;
+        } else if (d->job == TRAIN_STEP) {
+            d->err = trainer_step(t->run->trainer, d->step, &d->result, &t->cancel, &d->why);
+        } else if (d->job == TRAIN_CHECKPOINT) {
+            d->err = do_checkpoint(t, j);
+        } else {
+            d->err = do_export(t, &d->why);
+        }
+        d->seconds = clock_mono_s() - start;
+        if (mailbox_send(t->out, j)) {
+            free(j);    // closing
+        }
+    }
+    return NULL;
+}
+
+// ---- loop thread ----
+
+static void on_done(void *arg)
+{
+    struct train_thread *t = arg;
+    for (struct job *j; (j = mailbox_try_recv(t->out));) {
+        t->fn(t->arg, &j->done);
+        free(j);
+    }
+}
+
+enum err train_thread_create(uv_loop_t *loop, struct run *r, train_done_fn *done, void *arg,
+                             struct train_thread **out, struct why *why)
+{
+    struct train_thread *t = calloc(1, sizeof *t);
+    if (!t) {
+        return why_set(why, ERR_NOMEM, "train thread: out of memory");
+    }
+    *t = (struct train_thread){.run = r, .fn = done, .arg = arg};
+    enum err e = mailbox_create(16, &t->in);
+    e = e ? e : mailbox_create_uv(16, loop, on_done, t, &t->out);
+    if (!e && pthread_create(&t->thread, NULL, thread_main, t)) {
+        e = ERR_NOMEM;
+    }
+    if (e) {
+        if (t->out) {
+            mailbox_close(
+                t->out);    // its handle closes with the loop; the process is about to end
+        }
+        mailbox_destroy(t->in);
+        return why_set(why, e, "train thread: %s", err_text(e));
+    }
+    t->thread_runs = true;
+    *out = t;
+    return ERR_OK;
+}
+
+static enum err send_job(struct train_thread *t, const struct job *job)
+{
+    struct job *j = malloc(sizeof *j);
+    if (!j) {
+        return ERR_NOMEM;
+    }
+    *j = *job;
+    enum err e = mailbox_send(t->in, j);
+    if (e) {
+        free(j);
+    }
+    return e;
+}
+
+enum err train_thread_step(struct train_thread *t, const struct train_step *s)
+{
+    return send_job(t, &(struct job){.done = {.job = TRAIN_STEP, .step = s}});
+}
+
+enum err train_thread_checkpoint(struct train_thread *t, uint64_t step, uint64_t version,
+                                 const char *forget)
+{
+    struct job j = {.done = {.job = TRAIN_CHECKPOINT, .at_step = step, .at_version = version}};
+    snprintf(j.forget, sizeof j.forget, "%s", forget);
+    return send_job(t, &j);
+}
+
+enum err train_thread_export(struct train_thread *t)
+{
+    return send_job(t, &(struct job){.done = {.job = TRAIN_EXPORT}});
+}
+
+void train_thread_close(struct train_thread *t)
+{
+    atomic_store(&t->cancel, true);
+    mailbox_close(t->in);
+    if (t->thread_runs) {
+        pthread_join(t->thread, NULL);
+        t->thread_runs = false;
+    }
+    mailbox_close(t->out);
+}
+
+void train_thread_destroy(struct train_thread *t)
+{
+    if (!t) {
+        return;
+    }
+    for (struct job *j; (j = mailbox_try_recv(t->out));) {
+        free(j);
+    }
+    mailbox_destroy(t->in);
+    mailbox_destroy(t->out);
+    free(t);
+}
