@@ -1,0 +1,20 @@
+// token_index.h: from the bytes of a token to its id. Read-only after filling: any thread.
+#ifndef CARAVAN_MODEL_TOKEN_INDEX_H
+#define CARAVAN_MODEL_TOKEN_INDEX_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/err.h"
+
+struct token_index;
+
+// Room for `capacity` tokens; the bytes given to token_index_add must outlive the index.
+MUST_CHECK enum err token_index_create(size_t capacity, struct token_index **out);
+void token_index_destroy(struct token_index *x);    // NULL is fine
+// Returns the id that already has these bytes, or -1 when they were added.
+int32_t token_index_add(struct token_index *x, const uint8_t *bytes, size_t len, uint32_t id);
+int32_t token_index_find(const struct token_index *x, const uint8_t *bytes,
+                         size_t len);    // -1: none
+
+#endif

@@ -1,0 +1,16 @@
+// utf8.h: well-formedness of UTF-8, one sequence at a time (Unicode 15, table 3-7: no overlong
+// forms, no surrogates, at most U+10FFFF).
+#ifndef CARAVAN_MODEL_UTF8_H
+#define CARAVAN_MODEL_UTF8_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+// Looks at the first sequence of p (n >= 1 bytes). Well-formed: its length 1..4, and *cp is the
+// code point. Malformed: 0, and *bad is the length (1..3) of the maximal part that one U+FFFD
+// stands for.
+size_t utf8_next(const uint8_t *p, size_t n, uint32_t *cp, size_t *bad);
+// Bytes of the longest well-formed prefix of p.
+size_t utf8_valid_prefix(const uint8_t *p, size_t n);
+
+#endif
