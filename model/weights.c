@@ -43,19 +43,23 @@ struct dims dims_of(const struct model_config *c)
     return n;
 }
 
-// The panel format of kernels/device.h.
-static size_t panel_bytes(enum dtype t, size_t rows, size_t cols)
+// Of packed panels. Memory plans come before there is a device: they count panels of 16 with an
+// even depth.
+static size_t panel_bytes(const struct device *d, enum dtype t, size_t rows, size_t cols)
 {
-    return (rows + PANEL - 1) / PANEL * PANEL * cols * dtype_size(t);
+    if (d != NULL) {
+        return d->ops->packed_bytes(t, rows, cols);
+    }
+    return (rows + PANEL - 1) / PANEL * PANEL * (cols + cols % 2) * dtype_size(t);
 }
 
-static struct matrix take_matrix(struct slab *s, enum dtype t, size_t rows, size_t cols,
+static struct matrix take_matrix(const struct weights *w, struct slab *s, size_t rows, size_t cols,
                                  bool transposed)
 {
     struct matrix m = {.rows = rows, .cols = cols};
-    m.packed = slab_take(s, panel_bytes(t, rows, cols));
+    m.packed = slab_take(s, panel_bytes(w->d, w->t, rows, cols));
     if (transposed) {
-        m.packed_t = slab_take(s, panel_bytes(t, cols, rows));
+        m.packed_t = slab_take(s, panel_bytes(w->d, w->t, cols, rows));
     }
     return m;
 }
@@ -65,19 +69,19 @@ static void layout(struct weights *w, struct slab *s, bool tied)
 {
     const struct dims *n = &w->dim;
     bool back = w->for_training;
-    w->embed = take_matrix(s, w->t, n->V, n->C, back && tied);
+    w->embed = take_matrix(w, s, n->V, n->C, back && tied);
     for (size_t l = 0; l < n->L; l++) {
         w->layers[l] = (struct layer_weights){
             .attn_norm = slab_take(s, n->C * sizeof(float)),
-            .qkv = take_matrix(s, w->t, n->W, n->C, back),
-            .o = take_matrix(s, w->t, n->C, n->Q, back),
+            .qkv = take_matrix(w, s, n->W, n->C, back),
+            .o = take_matrix(w, s, n->C, n->Q, back),
             .ffn_norm = slab_take(s, n->C * sizeof(float)),
-            .gate_up = take_matrix(s, w->t, 2 * n->F, n->C, back),
-            .down = take_matrix(s, w->t, n->C, n->F, back),
+            .gate_up = take_matrix(w, s, 2 * n->F, n->C, back),
+            .down = take_matrix(w, s, n->C, n->F, back),
         };
     }
     w->final_norm = slab_take(s, n->C * sizeof(float));
-    w->head = tied ? w->embed : take_matrix(s, w->t, n->V, n->C, back);
+    w->head = tied ? w->embed : take_matrix(w, s, n->V, n->C, back);
 }
 
 static void add_vector(struct weights *w, float *v)
@@ -196,7 +200,7 @@ static void pack_block(struct weights *w, const void *block, size_t rows)
         op->upload(w->d, u->vector, src, u->cols * sizeof(float));
     } else {
         // rows is a multiple of 16 in every block but a unit's last, so blocks start on a panel
-        char *panels = (char *)u->matrix->packed + panel_bytes(w->t, w->row, u->cols);
+        char *panels = (char *)u->matrix->packed + panel_bytes(w->d, w->t, w->row, u->cols);
         op->pack(w->d, w->t, rows, u->cols, block, panels);
         if (u->matrix->packed_t != NULL) {
             CHECK(rows == u->rows);

@@ -1,0 +1,37 @@
+// tiny.h: models small enough to differentiate by brute force, and a second implementation of the
+// same mathematics.
+//
+// The naive model shares nothing with model/: it runs one whole sequence in double, by loops over
+// the formulas, from a flat array of parameters. Sizes are odd on purpose (vocabulary, widths and
+// heads that are no multiples of 16).
+#ifndef CARAVAN_TESTS_MODEL_TINY_H
+#define CARAVAN_TESTS_MODEL_TINY_H
+
+#include "model/model.h"
+
+struct tiny {
+    struct model_config config;
+    struct param_table params;
+    float *masters;     // (total) f32, not representable in bf16
+    double *rounded;    // (total) what the weights of dtype t mean
+    void *blob;         // (total) of dtype t
+    enum dtype t;
+};
+
+// heads 3 of size 6 over 1 key head, hidden 20, ffn 24, vocabulary 37, 2 layers. Everything from
+// `seed`.
+void tiny_init(struct tiny *t, bool tied, enum dtype dt, uint64_t seed);
+void tiny_fini(struct tiny *t);
+// Weights made from t->blob; fails the test if anything goes wrong.
+struct weights *tiny_weights(const struct tiny *t, struct device *d, bool for_training);
+// n tokens below the vocabulary size, from a seed.
+void tiny_tokens(const struct tiny *t, uint64_t seed, uint32_t *out, size_t n);
+
+// logits (n, V) = of one sequence alone.
+void naive_logits(const struct model_config *c, const struct param_table *p, const double *params,
+                  const uint32_t *tokens, size_t n, double *logits);
+// log softmax(logits / T)[token], and the entropy of softmax(logits / T) if entropy is not NULL.
+double naive_logp(const double *logits, size_t V, double temperature, uint32_t token,
+                  double *entropy);
+
+#endif
