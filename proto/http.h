@@ -22,7 +22,9 @@ MUST_CHECK enum err http_server_create(const char *address, const char *socket_p
 const char *http_server_address(const struct http_server *s);    // "127.0.0.1:41234" as bound, "" when only the socket
 void http_server_destroy(struct http_server *s);                  // waits for running handlers; removes the socket file
 
-// GET over "HOST:PORT" or a unix socket path (contains '/'); whole body of at most max bytes (free()). Blocking, with a deadline.
+// GET over "HOST:PORT" or a unix socket path (contains '/'); whole body of at most max bytes, NUL-terminated past len (free()). Blocking, with one
+// deadline for everything but name resolution. ERR_NOT_FOUND: nobody listens; ERR_TIMEOUT; ERR_LIMIT: a longer body; ERR_CLOSED: it ended early;
+// ERR_CORRUPT: no HTTP. Any status is ERR_OK.
 MUST_CHECK enum err http_get(const char *address, const char *path, uint32_t timeout_ms, size_t max, int *status, char **body, size_t *len, struct why *why);
 
 #endif
