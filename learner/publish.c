@@ -227,8 +227,8 @@ static void remove_files(struct publish *p)
         free(path);
         pthread_mutex_lock(&p->lock);
         p->writer_busy = false;
-        pthread_cond_broadcast(&p->changed);
     }
+    pthread_cond_broadcast(&p->changed);
 }
 
 static struct entry *next_pending(struct publish *p)

@@ -1,0 +1,352 @@
+// publish_test.c: claims about serving, writing, keeping and forgetting versions.
+
+#include "learner/publish.h"
+
+#include <dirent.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/fs.h"
+#include "model/source.h"
+#include "reference.h"
+
+// A parameter table of a matrix and a norm; blobs of it are filled with the version's number.
+struct fixture {
+    char dir[64];
+    struct param list[2];
+    struct param_table params;
+    struct publish *p;
+    uint64_t news;    // last version heard of
+};
+
+static void on_news(void *arg, uint64_t version)
+{
+    ((struct fixture *)arg)->news = version;
+}
+
+static void open_again(struct fixture *f, size_t keep)
+{
+    struct why why = {""};
+    char weights[96];
+    (void)snprintf(weights, sizeof weights, "%s/weights", f->dir);
+    if (publish_create(weights, &f->params, DTYPE_BF16, keep, on_news, f, &f->p, &why)) {
+        fail_msg("%s", why.text);
+    }
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    strcpy(f->dir, "/tmp/publish_testXXXXXX");
+    if (!mkdtemp(f->dir)) {
+        return -1;
+    }
+    f->list[0] = (struct param){"model.embed_tokens.weight", PARAM_EMBED, -1, 100, 33, 0, 3300};
+    f->list[1] = (struct param){"model.norm.weight", PARAM_FINAL_NORM, -1, 1, 33, 3300, 33};
+    f->params = (struct param_table){f->list, 2, 3333};
+    open_again(f, 2);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    publish_destroy(f->p);
+    int failed = fs_remove_tree(f->dir, NULL) != ERR_OK;
+    free(f);
+    return failed;
+}
+
+enum { BLOB = 3333 * 2 };
+
+static struct hash128 add(struct fixture *f, uint64_t version)
+{
+    void *blob = NULL;
+    size_t bytes = 0;
+    struct why why = {""};
+    assert_int_equal(publish_buffer(f->p, &blob, &bytes, &why), ERR_OK);
+    assert_int_equal(bytes, BLOB);
+    memset(blob, (int)version, bytes);
+    struct hash128 hash = hash_bytes(blob, bytes);
+    if (publish_add(f->p, version, hash, blob, &why)) {
+        fail_msg("%s", why.text);
+    }
+    return hash;
+}
+
+static void flush(struct fixture *f)
+{
+    struct why why = {""};
+    if (publish_flush(f->p, &why)) {
+        fail_msg("%s", why.text);
+    }
+}
+
+static bool on_disk(const struct fixture *f, unsigned version)
+{
+    char path[96];
+    (void)snprintf(path, sizeof path, "%s/weights/v%06u.safetensors", f->dir, version);
+    return fs_exists(path);
+}
+
+// Reads version in two pieces and checks every byte; ERR_NOT_FOUND is passed on.
+static enum err read_back(struct fixture *f, uint64_t version, uint64_t expected)
+{
+    uint8_t bytes[BLOB];
+    size_t len = 0, rest = 0;
+    uint64_t resolved = 0, total = 0;
+    struct hash128 hash;
+    struct why why = {""};
+    enum err e = publish_read(f->p, version, 0, 5001, bytes, &len, &resolved, &total, &hash, &why);
+    if (e == ERR_NOT_FOUND) {
+        return e;
+    }
+    assert_int_equal(e, ERR_OK);
+    assert_int_equal(len, 5001);
+    assert_int_equal(resolved, expected);
+    assert_int_equal(total, BLOB);
+    assert_int_equal(publish_read(f->p, resolved, 5001, BLOB, bytes + 5001, &rest, &resolved,
+                                  &total, &hash, &why),
+                     ERR_OK);
+    assert_int_equal(rest, BLOB - 5001);
+    for (size_t i = 0; i < BLOB; i++) {
+        assert_int_equal(bytes[i], (uint8_t)expected);
+    }
+    assert_true(hash_equal(hash, hash_bytes(bytes, BLOB)));
+    return ERR_OK;
+}
+
+static void a_version_is_served_as_soon_as_it_is_added(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(publish_newest(f->p), 0);
+    assert_int_equal(read_back(f, 0, 0), ERR_NOT_FOUND);
+    add(f, 1);
+    assert_int_equal(f->news, 1);
+    assert_int_equal(publish_newest(f->p), 1);
+    assert_int_equal(read_back(f, 0, 1), ERR_OK);
+    assert_int_equal(read_back(f, 1, 1), ERR_OK);
+    assert_int_equal(read_back(f, 2, 2), ERR_NOT_FOUND);
+}
+
+static void reading_past_the_end_gives_nothing(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t byte = 0;
+    size_t len = 9;
+    uint64_t resolved, total;
+    struct hash128 hash;
+    add(f, 1);
+    assert_int_equal(publish_read(f->p, 1, BLOB, 1, &byte, &len, &resolved, &total, &hash, NULL),
+                     ERR_OK);
+    assert_int_equal(len, 0);
+    assert_int_equal(
+        publish_read(f->p, 1, UINT64_MAX, 1, &byte, &len, &resolved, &total, &hash, NULL), ERR_OK);
+    assert_int_equal(len, 0);
+}
+
+static void versions_only_rise(void **state)
+{
+    struct fixture *f = *state;
+    void *blob = NULL;
+    size_t bytes = 0;
+    struct why why = {""};
+    struct hash128 hash = add(f, 5);
+    assert_int_equal(publish_buffer(f->p, &blob, &bytes, NULL), ERR_OK);
+    assert_int_equal(publish_add(f->p, 5, hash, blob, &why), ERR_INVALID);
+    assert_non_null(strstr(why.text, "version 5"));
+    publish_cancel(f->p, blob);    // still ours
+}
+
+static void older_versions_are_read_from_their_files(void **state)
+{
+    struct fixture *f = *state;
+    add(f, 1);
+    flush(f);
+    add(f, 2);
+    assert_int_equal(read_back(f, 1, 1), ERR_OK);
+    assert_int_equal(read_back(f, 2, 2), ERR_OK);
+}
+
+static void only_the_newest_files_and_pinned_ones_stay(void **state)
+{
+    struct fixture *f = *state;
+    publish_pin(f->p, 1);
+    publish_pin(f->p, 1);
+    for (uint64_t v = 1; v <= 5; v++) {
+        add(f, v);
+    }
+    flush(f);
+    assert_true(on_disk(f, 1) && !on_disk(f, 2) && !on_disk(f, 3) && on_disk(f, 4) &&
+                on_disk(f, 5));
+    assert_int_equal(read_back(f, 1, 1), ERR_OK);
+    assert_int_equal(read_back(f, 3, 3), ERR_NOT_FOUND);
+    publish_unpin(f->p, 1);
+    flush(f);
+    assert_true(on_disk(f, 1));
+    publish_unpin(f->p, 1);
+    flush(f);
+    assert_false(on_disk(f, 1));
+}
+
+// Weights files are ordinary safetensors: any tool opens them.
+static void files_hold_the_tensors_by_name(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t flat[BLOB];
+    char path[96];
+    struct why why = {""};
+    add(f, 7);
+    flush(f);
+    (void)snprintf(path, sizeof path, "%s/weights/v000007.safetensors", f->dir);
+    if (safetensors_read_flat(path, &f->params, DTYPE_BF16, flat, &why)) {
+        fail_msg("%s", why.text);
+    }
+    assert_int_equal(flat[0], 7);
+    assert_int_equal(flat[BLOB - 1], 7);
+}
+
+static void a_restart_finds_what_was_written(void **state)
+{
+    struct fixture *f = *state;
+    char leftover[96];
+    add(f, 1);
+    add(f, 2);
+    publish_destroy(f->p);    // waits for the writer
+    (void)snprintf(leftover, sizeof leftover, "%s/weights/v000003.safetensors.tmp", f->dir);
+    assert_int_equal(fs_write_file(leftover, "half", 4, NULL), ERR_OK);
+    open_again(f, 2);
+    assert_int_equal(publish_newest(f->p), 0);
+    assert_int_equal(read_back(f, 1, 1), ERR_OK);
+    assert_int_equal(read_back(f, 2, 2), ERR_OK);
+    assert_false(fs_exists(leftover));
+    add(f, 2);    // recovery makes the same version again
+    assert_int_equal(read_back(f, 0, 2), ERR_OK);
+}
+
+static void a_damaged_file_is_not_served(void **state)
+{
+    struct fixture *f = *state;
+    char path[96];
+    add(f, 1);
+    flush(f);
+    publish_destroy(f->p);
+    (void)snprintf(path, sizeof path, "%s/weights/v000001.safetensors", f->dir);
+    assert_int_equal(truncate(path, 4000), 0);
+    open_again(f, 2);
+    assert_int_equal(read_back(f, 1, 1), ERR_NOT_FOUND);
+}
+
+static void forgotten_versions_are_gone(void **state)
+{
+    struct fixture *f = *state;
+    publish_pin(f->p, 3);
+    for (uint64_t v = 1; v <= 3; v++) {
+        add(f, v);
+    }
+    publish_forget_after(f->p, 2);
+    assert_int_equal(publish_newest(f->p), 2);
+    assert_int_equal(read_back(f, 3, 3), ERR_NOT_FOUND);
+    assert_false(on_disk(f, 3));
+    assert_int_equal(read_back(f, 2, 2), ERR_OK);
+    add(f, 3);    // the number is free again
+    assert_int_equal(read_back(f, 0, 3), ERR_OK);
+    publish_unpin(f->p, 3);
+}
+
+// The disk refuses every file; actors must not notice, and the next version tries again.
+static void a_full_disk_is_reported_and_serving_goes_on(void **state)
+{
+    struct fixture *f = *state;
+    struct rlimit before, tight;
+    struct why why = {""};
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    tight = before;
+    tight.rlim_cur = 1000;
+    (void)signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &tight), 0);
+    add(f, 1);
+    enum err e = publish_flush(f->p, &why);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_int_equal(e, ERR_FULL);
+    assert_non_null(strstr(why.text, "v000001"));
+    assert_false(on_disk(f, 1));
+    assert_int_equal(read_back(f, 0, 1), ERR_OK);
+    add(f, 2);
+    flush(f);
+    assert_true(on_disk(f, 2));
+    assert_int_equal(read_back(f, 0, 2), ERR_OK);
+}
+
+static void buffers_are_bounded_and_reused(void **state)
+{
+    struct fixture *f = *state;
+    for (uint64_t v = 1; v <= 50; v++) {
+        add(f, v);
+        assert_true(publish_memory(f->p) <= 3 * BLOB);
+    }
+    flush(f);
+    assert_true(publish_memory(f->p) <= 2 * BLOB);
+}
+
+static void *read_much(void *arg)
+{
+    struct fixture *f = arg;
+    uint8_t bytes[BLOB];
+    uint64_t seen = 0;
+    while (seen < 200) {
+        size_t len;
+        uint64_t total;
+        struct hash128 hash;
+        enum err e = publish_read(f->p, 0, 0, BLOB, bytes, &len, &seen, &total, &hash, NULL);
+        if (e == ERR_OK && !hash_equal(hash, hash_bytes(bytes, BLOB))) {
+            return (void *)"torn read";
+        }
+    }
+    return NULL;
+}
+
+// A version is replaced under its readers all the time; they never see two mixed.
+static void readers_and_publisher_do_not_disturb_each_other(void **state)
+{
+    struct fixture *f = *state;
+    pthread_t readers[2];
+    void *torn = NULL;
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(pthread_create(&readers[i], NULL, read_much, f), 0);
+    }
+    for (uint64_t v = 1; v <= 200; v++) {
+        add(f, v);
+    }
+    for (int i = 0; i < 2; i++) {
+        void *result = NULL;
+        assert_int_equal(pthread_join(readers[i], &result), 0);
+        torn = result ? result : torn;
+    }
+    assert_null(torn);
+}
+
+#define CLAIM(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CLAIM(a_version_is_served_as_soon_as_it_is_added),
+        CLAIM(reading_past_the_end_gives_nothing),
+        CLAIM(versions_only_rise),
+        CLAIM(older_versions_are_read_from_their_files),
+        CLAIM(only_the_newest_files_and_pinned_ones_stay),
+        CLAIM(files_hold_the_tensors_by_name),
+        CLAIM(a_restart_finds_what_was_written),
+        CLAIM(a_damaged_file_is_not_served),
+        CLAIM(forgotten_versions_are_gone),
+        CLAIM(a_full_disk_is_reported_and_serving_goes_on),
+        CLAIM(buffers_are_bounded_and_reused),
+        CLAIM(readers_and_publisher_do_not_disturb_each_other),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
