@@ -3,6 +3,7 @@
 #include "actor/compute.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uv.h>
@@ -85,7 +86,7 @@ static void report(struct compute *c, const struct letter *l)
 static void report_failure(struct compute *c, enum err e, const char *text)
 {
     struct letter l = {.kind = LETTER_FAILED, .err = e};
-    strncpy(l.text, text, sizeof l.text - 1);
+    snprintf(l.text, sizeof l.text, "%.500s", text);
     report(c, &l);
 }
 

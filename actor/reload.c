@@ -8,6 +8,7 @@
 #include "actor/reload.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uv.h>
@@ -57,7 +58,7 @@ static void post_outcome(struct reload *r, struct filling *f, enum err e, const 
     f->job = NULL;
     j->kind = JOB_OUTCOME;
     j->outcome = (struct reload_outcome){.err = e, .weights = f->w, .version = j->version};
-    strncpy(j->outcome.text, text, sizeof j->outcome.text - 1);
+    snprintf(j->outcome.text, sizeof j->outcome.text, "%.250s", text);
     if (mailbox_send(r->outcomes, j)) {
         free(j);    // closing
     }
