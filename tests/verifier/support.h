@@ -2,12 +2,12 @@
 #ifndef CARAVAN_TESTS_VERIFIER_SUPPORT_H
 #define CARAVAN_TESTS_VERIFIER_SUPPORT_H
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <setjmp.h>
 #include <string.h>
 
 #include <cmocka.h>

@@ -1,7 +1,8 @@
 // verdicts_test.c: every stored verdict of the original checkers is reproduced.
 //
-// The reference set is large and lives outside the repository: CARAVAN_REFERENCE names the folder that holds verdicts/. Without it the
-// tests are skipped; the small cases that always run are in checks_test.c.
+// The reference set is large and lives outside the repository: CARAVAN_REFERENCE names the folder
+// that holds verdicts/. Without it the tests are skipped; the small cases that always run are in
+// checks_test.c.
 #include "tests/verifier/support.h"
 
 #include <stdio.h>
@@ -14,7 +15,8 @@ struct tally {
 };
 
 // Calls fn for each line of verdicts/NAME; skips the test when there is no reference.
-static void each_line(const char *name, void (*fn)(const json_t *row, struct tally *t), struct tally *t)
+static void each_line(const char *name, void (*fn)(const json_t *row, struct tally *t),
+                      struct tally *t)
 {
     const char *root = getenv("CARAVAN_REFERENCE");
     char path[4096];
@@ -48,8 +50,8 @@ static void compare(const json_t *row, struct score_request *req, bool want, str
     t->cases++;
     if (r.outcome != (want ? SCORE_SCORED : SCORE_ZERO)) {
         t->wrong++;
-        print_message("%s: %s %s, expected %s\n", json_string_value(json_object_get(row, "id")), score_outcome_name(r.outcome), r.cause,
-                      want ? "score" : "zero");
+        print_message("%s: %s %s, expected %s\n", json_string_value(json_object_get(row, "id")),
+                      score_outcome_name(r.outcome), r.cause, want ? "score" : "zero");
     }
     score_result_fini(&r);
 }
@@ -57,7 +59,8 @@ static void compare(const json_t *row, struct score_request *req, bool want, str
 static void gsm8k_row(const json_t *row, struct tally *t)
 {
     char *truth = json_dumps(json_object_get(row, "ground_truth"), JSON_ENCODE_ANY);
-    struct score_request req = {.dataset = support_text("\"gsm8k\""), .ground_truth = support_text(truth)};
+    struct score_request req = {.dataset = support_text("\"gsm8k\""),
+                                .ground_truth = support_text(truth)};
     compare(row, &req, json_is_true(json_object_get(row, "pass_head")), t);
     free(truth);
 }
@@ -90,7 +93,8 @@ static void ifeval_row(const json_t *row, struct tally *t)
 
 static void loose_row(const json_t *row, struct tally *t)
 {
-    const json_t *ids = json_object_get(row, "instruction_id_list"), *kwargs = json_object_get(row, "kwargs");
+    const json_t *ids = json_object_get(row, "instruction_id_list"),
+                 *kwargs = json_object_get(row, "kwargs");
     static const char *const modes[] = {"strict", "loose"};
     for (size_t i = 0; i < json_array_size(ids); i++) {
         for (size_t m = 0; m < 2 && is_ours(json_array_get(ids, i)); m++) {
