@@ -10,8 +10,8 @@
 //               8, 4, 2, 1 (lane[i] + lane[i+8], …)
 //   attention   key blocks of 64 anchored at absolute position 0 of the row's key list; per block: scores, block max, exp, sum; running max / sum / output
 //               are rescaled once per block; output element d accumulates by fmaf over the keys in order
-//   log-sum-exp vocabulary blocks of 1024: block max, then sum of exp(x - block max) by 16 lanes; blocks are combined in order
-//   exp, log    our own polynomials (kernels/cpu/mathfun.h), the same on every path; logits are divided by T before the softmax
+//   log-sum-exp vocabulary blocks of 1024: block max, then sum of exp((x - block max) / T) by 16 lanes; blocks are combined in order, in double
+//   exp, log    our own polynomials (kernels/cpu/mathfun.h), the same on every path; divisions are divisions, never products with a reciprocal
 // Backward ops are bit-equal run to run and for every thread count on one instruction set, not across sets.
 //
 // Letters: R rows (tokens), C hidden, N output columns, K input columns, V vocabulary, H query heads, G key/value heads, D head size, F feed-forward size.
@@ -47,6 +47,7 @@ struct sample_spec {
     int32_t top_k;        // 0 = off
     int32_t target;       // -1 = draw
     float u;              // uniform in [0, 1): inverse CDF in vocabulary order over the kept tokens
+    // top-k is taken first, top-p of what it leaves, renormalised; ties at either boundary keep the lowest indices
 };
 
 struct sample_out {

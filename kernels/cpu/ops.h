@@ -32,10 +32,10 @@ enum {
     PARTIALS_MAX = 8192,    // sum_squares: blocks per pass
 };
 
-struct vocab_stats {    // of t = logits / T over one block
+struct vocab_stats {    // of one block of logits x
     float max;          // block max; -inf: the block has no weight
-    float sum;          // of exp(t - max)
-    float dot;          // of exp(t - max) * (t - max)
+    float sum;          // of exp(d), d = (x - max) / T
+    float dot;          // of exp(d) d
 };
 
 // One device: the public part first, then scratch memory that ops use while they run (one op at a

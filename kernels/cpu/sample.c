@@ -1,17 +1,19 @@
 // sample.c: from a row of logits to a token, its log-probability, the entropy; and the gradient of
 // the log-probability.
 //
-// With t = logits / T, in vocabulary blocks of 1024: block max, sum of exp(t - max) and of exp(t -
-// max) (t - max) in 16 lanes; then, in double and in the order of the blocks, everything relative
-// to the row's max m:
-//     S = sum exp(t - m);   A = sum exp(t - m) (t - m);   lse = m + log S;   logp = t[token] - lse;
-//     entropy = log S - A / S
+// In vocabulary blocks of 1024: block max of the logits, then with d = (x - max) / T the sums of
+// exp(d) and of exp(d) d in 16 lanes; then, in double and in the order of the blocks, everything
+// relative to the row's max m:
+//     S = sum exp((x - m) / T);  A = sum exp((x - m) / T) (x - m) / T
+//     lse = m / T + log S;  logp = (x[token] - m) / T - log S;  entropy = log S - A / S
+// The subtraction comes before the division because it is exact where it matters: adding a constant
+// to all logits then costs no accuracy.
 // `sample` and `score` share all of it, so a token scored later gets the bits it was drawn with.
 //
 // A draw inverts the CDF in vocabulary order: whole blocks by their sums, then the block's
 // elements. With top-k or top-p the weights of the kept tokens are summed one by one in double.
-// What is kept is a `cut`: every t above a threshold and the first so many equal to it. The
-// threshold is found by radix selection over the order-preserving integer image of t (11 + 11 + 10
+// What is kept is a `cut`: every x above a threshold and the first so many equal to it. The
+// threshold is found by radix selection over the order-preserving integer image of x (11 + 11 + 10
 // bits), counting tokens for top-k and mass for top-p, so ties are settled by index and no sort is
 // needed.
 
@@ -32,25 +34,25 @@ static size_t block_len(size_t V, size_t b)
     return MIN(V - b * VOCAB_BLOCK, (size_t)VOCAB_BLOCK);
 }
 
-// t = x / T for n <= 1024 elements, padded with -inf to a multiple of 16. Returns the largest.
-static float scaled_block(const float *x, size_t n, float T, float *t)
+// x for n <= 1024 elements, padded with -inf to a multiple of 16. Returns the largest.
+static float load_block(const float *x, size_t n, float *t)
 {
-    v16 vT = v16_set1(T), max = v16_set1(-INFINITY);
+    v16 max = v16_set1(-INFINITY);
     for (size_t i = 0; i < n; i += LANES) {
-        v16 v = v16_div(v16_load_fill(x + i, MIN(n - i, (size_t)LANES), -INFINITY), vT);
+        v16 v = v16_load_fill(x + i, MIN(n - i, (size_t)LANES), -INFINITY);
         v16_store(t + i, v);
         max = v16_max(max, v);
     }
     return v16_hmax(max);
 }
 
-// exp(t - max) in place; d = t - max is kept away from -inf so that 0 * d stays 0.
-static void exp_block(float *t, size_t n, struct vocab_stats *s)
+// exp(d) in place, d = (t - max) / T; d is kept away from -inf so that 0 * d stays 0.
+static void exp_block(float *t, size_t n, float T, struct vocab_stats *s)
 {
-    v16 max = v16_set1(s->max), far = v16_set1(-200.0f);
+    v16 max = v16_set1(s->max), far = v16_set1(-200.0f), vT = v16_set1(T);
     v16 sum = v16_zero(), dot = v16_zero();
     for (size_t i = 0; i < n; i += LANES) {
-        v16 d = v16_max(far, v16_sub(v16_load(t + i), max));
+        v16 d = v16_max(far, v16_div(v16_sub(v16_load(t + i), max), vT));
         v16 e = v16_exp(d);
         v16_store(t + i, e);
         sum = v16_add(sum, e);
@@ -63,9 +65,9 @@ static void exp_block(float *t, size_t n, struct vocab_stats *s)
 static struct vocab_stats block_stats(const float *x, size_t n, float T)
 {
     float t[VOCAB_BLOCK];
-    struct vocab_stats s = {.max = scaled_block(x, n, T, t)};
+    struct vocab_stats s = {.max = load_block(x, n, t)};
     if (s.max > -INFINITY) {
-        exp_block(t, n, &s);
+        exp_block(t, n, T, &s);
     } else if (s.max != -INFINITY) {
         s.sum = s.dot = NAN;
     }
@@ -75,7 +77,7 @@ static struct vocab_stats block_stats(const float *x, size_t n, float T)
 // The weight of block b's elements in terms of the row's max.
 static double block_factor(const struct row_view *r, size_t b)
 {
-    return (double)mathfun_exp(r->stats[b].max - r->max);
+    return (double)mathfun_exp((r->stats[b].max - r->max) / r->T);
 }
 
 static void combine(struct row_view *r)
@@ -90,19 +92,20 @@ static void combine(struct row_view *r)
         if (s->sum != 0.0f) {
             double f = block_factor(r, b);
             r->S += f * (double)s->sum;
-            r->A += f * ((double)s->dot + (double)s->sum * (double)(s->max - r->max));
+            r->A += f * ((double)s->dot + (double)s->sum * (double)((s->max - r->max) / r->T));
         }
     }
 }
 
 static double row_lse(const struct row_view *r)
 {
-    return (double)r->max + mathfun_log(r->S);
+    return (double)r->max / (double)r->T + mathfun_log(r->S);
 }
 
 static float row_logp(const struct row_view *r, int32_t token)
 {
-    return (float)((double)(r->x[token] / r->T) - row_lse(r));
+    double d = ((double)r->x[token] - (double)r->max) / (double)r->T;
+    return (float)(d - mathfun_log(r->S));
 }
 
 static float row_entropy(const struct row_view *r)
@@ -139,7 +142,7 @@ struct walk {
     double factor;
     float t[VOCAB_BLOCK], e[VOCAB_BLOCK];
     uint32_t key;     // of the token
-    double weight;    // exp(t - m)
+    double weight;    // exp((x - m) / T)
 };
 
 static void walk_start(struct walk *w, const struct row_view *r)
@@ -158,11 +161,11 @@ static bool walk_next(struct walk *w)
     if (j == 0) {
         size_t b = w->i / VOCAB_BLOCK, n = block_len(r->V, b);
         struct vocab_stats s = r->stats[b];
-        scaled_block(r->x + w->i, n, r->T, w->t);
+        load_block(r->x + w->i, n, w->t);
         memcpy(w->e, w->t, sizeof w->e);
         w->factor = 0.0;
         if (s.max > -INFINITY) {
-            exp_block(w->e, n, &s);
+            exp_block(w->e, n, r->T, &s);
             w->factor = block_factor(r, b);
         } else {
             memset(w->e, 0, sizeof w->e);
@@ -247,7 +250,7 @@ static struct cut select_cut(const struct row_view *r, const struct cut *old, en
 static int32_t greedy(const struct row_view *r)
 {
     for (size_t i = 0; i < r->V; i++) {
-        if (r->x[i] / r->T == r->max) {
+        if (r->x[i] == r->max) {
             return (int32_t)i;
         }
     }
@@ -275,8 +278,8 @@ static int32_t draw_all(const struct row_view *r, float u)
     float e[VOCAB_BLOCK];
     struct vocab_stats s = r->stats[last];
     size_t first = last * VOCAB_BLOCK, n = block_len(r->V, last), token = 0;
-    scaled_block(r->x + first, n, r->T, e);
-    exp_block(e, n, &s);
+    load_block(r->x + first, n, e);
+    exp_block(e, n, r->T, &s);
     double factor = block_factor(r, last);
     for (size_t i = 0; i < n; i++) {
         if (e[i] > 0.0f) {

@@ -1,0 +1,293 @@
+// The promise of the forward pass: a result's bits depend on its mathematical inputs alone. Each
+// claim computes the same rows in two ways and compares bit by bit; a single fused operation or a
+// sum in another order on one path makes it fail. The backward claims are weaker, as device.h says:
+// any number of threads, one instruction set.
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "kit.h"
+
+enum { N_SHAPES = 6, MAX_OUT = 1 << 18 };
+
+// A forward pass through most ops on random data of one shape: everything computed is appended to
+// `out`. Returns how much.
+struct pass {
+    size_t R, C, N, H, G, D, V;
+    enum dtype t;
+};
+
+struct result {
+    float *x;
+    size_t n;
+};
+
+static void keep(struct result *to, const float *x, size_t n)
+{
+    assert_true(to->n + n <= MAX_OUT);
+    memcpy(to->x + to->n, x, n * sizeof *x);
+    to->n += n;
+}
+
+static struct pass shape(size_t i)
+{
+    struct pass p = {.G = 1 + i % 3, .t = i % 2 == 0 ? DTYPE_BF16 : DTYPE_F32};
+    p.R = 1 + kit_below(20, i, 70);
+    p.H = p.G * (1 + i % 4);
+    p.D = i == 0 ? 64 : 2 * (1 + kit_below(21, i, 40));
+    p.C = 1 + kit_below(22, i, 200);
+    p.N = 1 + kit_below(23, i, 150);
+    p.V = 1 + kit_below(24, i, 3000);
+    return p;
+}
+
+static void products(struct device *d, const struct pass *p, struct result *to)
+{
+    float *x = kit_random(d, p->R * p->C, 1, 1.0f), *w = kit_random(d, p->N * p->C, 2, 1.0f);
+    float *g = kit_random(d, p->C, 3, 1.0f), *h = kit_zeros(d, p->R * p->C);
+    float *out = kit_random(d, p->R * p->N, 4, 1.0f), *rstd = kit_zeros(d, p->R);
+    void *packed = kit_pack(d, p->t, p->N, p->C, w, NULL);
+    d->ops->rmsnorm(d, p->R, p->C, x, p->C, g, 1e-5f, h, p->C, rstd);
+    keep(to, h, p->R * p->C);
+    d->ops->gemm(d, p->t, GEMM_ADD, p->R, p->N, p->C, h, p->C, packed, out, p->N);
+    keep(to, out, p->R * p->N);
+    d->ops->swiglu(d, p->R, p->C, x, h, p->C, h, p->C);
+    keep(to, h, p->R * p->C);
+    void *all[] = {x, w, g, h, out, rstd, packed};
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        d->ops->release(d, all[i]);
+    }
+}
+
+static void attention(struct device *d, const struct pass *p, struct result *to)
+{
+    size_t nq = p->R * p->H * p->D, rows = 150, nk = rows * p->G * p->D;
+    float *q = kit_random(d, nq, 5, 2.0f), *k = kit_random(d, nk, 6, 2.0f);
+    float *v = kit_random(d, nk, 7, 1.0f), *out = kit_zeros(d, nq);
+    float *lse = kit_zeros(d, p->R * p->H), *table = malloc(200 * p->D * sizeof *table);
+    int32_t index[150], off[80], len[80];
+    for (size_t i = 0; i < rows; i++) {
+        index[i] = (int32_t)(rows - 1 - i);
+    }
+    for (size_t r = 0; r < p->R; r++) {
+        off[r] = (int32_t)(r / 9 % 3);
+        len[r] = 1 + (int32_t)kit_below(8, r, rows - 3);
+    }
+    device_rope_table(200, p->D, 10000.0f, table);
+    d->ops->rope(d, p->R, p->H, p->D, q, p->H * p->D, len, table, 0);
+    keep(to, q, nq);
+    struct attn_keys keys = {index, off, len};
+    d->ops->attention(d, p->R, p->H, p->G, p->D, 0.2f, q, p->H * p->D, k, v, p->G * p->D, &keys,
+                      out, p->H * p->D, lse);
+    keep(to, out, nq);
+    keep(to, lse, p->R * p->H);
+    void *all[] = {q, k, v, out, lse};
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        d->ops->release(d, all[i]);
+    }
+    free(table);
+}
+
+static void sampling(struct device *d, const struct pass *p, struct result *to)
+{
+    size_t R = p->R < 12 ? p->R : 12;
+    float *logits = kit_random(d, R * p->V, 9, 6.0f);
+    struct sample_spec spec[12];
+    struct sample_out out[12];
+    for (size_t r = 0; r < R; r++) {
+        spec[r] = (struct sample_spec){.temperature = 0.5f + 0.1f * (float)r, .top_p = 1.0f};
+        spec[r].top_k = r % 3 == 1 ? 20 : 0;
+        spec[r].top_p = r % 4 == 1 ? 0.8f : 1.0f;
+        spec[r].target = -1;
+        spec[r].u = (float)kit_below(10, r, 1000) / 1000.0f;
+    }
+    d->ops->sample(d, R, p->V, logits, p->V, spec, out);
+    for (size_t r = 0; r < R; r++) {
+        float all[] = {(float)out[r].token, out[r].logp, out[r].entropy, out[r].kept};
+        keep(to, all, ARRAY_LEN(all));
+    }
+    d->ops->release(d, logits);
+}
+
+static struct result forward(const char *kind, int threads, const struct pass *p)
+{
+    struct result to = {malloc(MAX_OUT * sizeof(float)), 0};
+    struct device *d = kit_open(kind, threads);
+    if (d != NULL) {
+        products(d, p, &to);
+        attention(d, p, &to);
+        sampling(d, p, &to);
+        kit_close(d);
+    }
+    return to;
+}
+
+static void instruction_sets_and_threads_do_not_show(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < N_SHAPES; i++) {
+        struct pass p = shape(i);
+        struct result want = forward("cpu-portable", 1, &p);
+        assert_true(want.n > 0);
+        for (int kind = 0; kind < KIT_KINDS; kind++) {
+            for (int threads = 1; threads <= 3; threads++) {
+                struct result got = forward(kit_kinds[kind], threads, &p);
+                if (got.n > 0) {
+                    assert_int_equal(got.n, want.n);
+                    kit_same_bits(kit_kinds[kind], got.n, got.x, want.x);
+                }
+                free(got.x);
+            }
+        }
+        free(want.x);
+    }
+}
+
+// A decode step of one row must give what a prefill of 70 gave.
+static void a_row_alone_equals_the_row_among_others(void **state)
+{
+    (void)state;
+    const size_t N = 83, K = 131, max = 70;
+    for (int kind = 0; kind < KIT_KINDS; kind++) {
+        struct device *d = kit_open(kit_kinds[kind], 2);
+        if (d == NULL) {
+            continue;
+        }
+        float *x = kit_random(d, max * K, 1, 1.0f), *w = kit_random(d, N * K, 2, 1.0f);
+        float *want = kit_zeros(d, max * N), *got = kit_zeros(d, max * N);
+        void *packed = kit_pack(d, DTYPE_BF16, N, K, w, NULL);
+        for (size_t r = 0; r < max; r++) {
+            d->ops->gemm(d, DTYPE_BF16, GEMM_SET, 1, N, K, x + r * K, K, packed, want + r * N, N);
+        }
+        for (size_t R = 1; R <= max; R++) {
+            d->ops->gemm(d, DTYPE_BF16, GEMM_SET, R, N, K, x, K, packed, got, N);
+            kit_same_bits("rows together", R * N, got, want);
+        }
+        void *all[] = {x, w, want, got, packed};
+        for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+            d->ops->release(d, all[i]);
+        }
+        kit_close(d);
+    }
+}
+
+// Rows of one list in one call, against each row in a call of its own with a list of its own and
+// its keys elsewhere in memory.
+static void where_keys_lie_and_who_shares_them_does_not_show(void **state)
+{
+    (void)state;
+    enum { R = 90, H = 4, G = 2, D = 40, ROWS = 200 };
+    for (int kind = 0; kind < KIT_KINDS; kind++) {
+        struct device *d = kit_open(kit_kinds[kind], 2);
+        if (d == NULL) {
+            continue;
+        }
+        float *q = kit_random(d, R * H * D, 1, 2.0f), *k = kit_random(d, ROWS * G * D, 2, 2.0f);
+        float *v = kit_random(d, ROWS * G * D, 3, 1.0f);
+        float *k2 = kit_zeros(d, ROWS * G * D), *v2 = kit_zeros(d, ROWS * G * D);
+        float *want = kit_zeros(d, R * H * D), *got = kit_zeros(d, R * H * D);
+        int32_t list[R], moved[R], off[R], len[R], zero = 0;
+        for (size_t i = 0; i < R; i++) {
+            list[i] = (int32_t)i;
+            moved[i] = (int32_t)((i * 77 + 5) % ROWS);    // 77 and 200 have no common factor
+            off[i] = 0;
+            len[i] = (int32_t)i + 1;
+            memcpy(k2 + (size_t)moved[i] * G * D, k + i * G * D, G * D * sizeof *k);
+            memcpy(v2 + (size_t)moved[i] * G * D, v + i * G * D, G * D * sizeof *v);
+        }
+        struct attn_keys keys = {list, off, len};
+        d->ops->attention(d, R, H, G, D, 0.25f, q, H * D, k, v, G * D, &keys, want, H * D, NULL);
+        for (size_t r = 0; r < R; r++) {
+            struct attn_keys own = {moved, &zero, &len[r]};
+            d->ops->attention(d, 1, H, G, D, 0.25f, q + r * H * D, H * D, k2, v2, G * D, &own,
+                              got + r * H * D, H * D, NULL);
+        }
+        kit_same_bits("attention", R * H * D, got, want);
+        void *all[] = {q, k, v, k2, v2, want, got};
+        for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+            d->ops->release(d, all[i]);
+        }
+        kit_close(d);
+    }
+}
+
+static struct result backward(const char *kind, int threads, size_t seed)
+{
+    struct result to = {malloc(MAX_OUT * sizeof(float)), 0};
+    struct device *d = kit_open(kind, threads);
+    if (d == NULL) {
+        return to;
+    }
+    size_t R = 40 + seed * 100, N = 61, K = 77, H = 4, G = 2, D = 16, C = H * D;
+    float *dy = kit_random(d, R * N, seed, 1.0f), *x = kit_random(d, R * K, seed + 1, 1.0f);
+    float *dw = kit_random(d, N * K, seed + 2, 1.0f);
+    d->ops->gemm_dw(d, R, N, K, dy, N, x, K, dw);
+    keep(&to, dw, N * K);
+    float *q = kit_random(d, R * C, 3, 1.0f), *k = kit_random(d, R * C, 4, 1.0f);
+    float *v = kit_random(d, R * C, 5, 1.0f), *dout = kit_random(d, R * C, 6, 1.0f);
+    float *out = kit_zeros(d, R * C), *lse = kit_zeros(d, R * H), *dq = kit_zeros(d, R * C);
+    float *dk = kit_zeros(d, R * C), *dv = kit_zeros(d, R * C);
+    int32_t *index = malloc(R * sizeof *index), *off = malloc(R * sizeof *off);
+    int32_t *len = malloc(R * sizeof *len);
+    for (size_t r = 0; r < R; r++) {    // two sequences
+        index[r] = (int32_t)r;
+        off[r] = r < 30 ? 0 : 30;
+        len[r] = (int32_t)(r < 30 ? r + 1 : r - 29);
+    }
+    struct attn_keys keys = {index, off, len};
+    d->ops->attention(d, R, H, G, D, 0.3f, q, C, k, v, C, &keys, out, C, lse);
+    d->ops->attention_backward(d, R, H, G, D, 0.3f, q, C, k, v, C, &keys, out, dout, C, lse, dq, C,
+                               dk, dv, C);
+    keep(&to, dq, R * C);
+    keep(&to, dk, R * C);
+    keep(&to, dv, R * C);
+    float *rstd = kit_random(d, R, 7, 1.0f), *dn = kit_zeros(d, K), *dx = kit_zeros(d, R * K);
+    d->ops->rmsnorm_backward(d, R, K, x, K, dw, rstd, x, K, dx, K, dn);
+    keep(&to, dx, R * K);
+    keep(&to, dn, K);
+    float sum = (float)d->ops->sum_squares(d, R * C, q);
+    keep(&to, &sum, 1);
+    void *all[] = {dy, x, dw, q, k, v, dout, out, lse, dq, dk, dv, rstd, dn, dx};
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        d->ops->release(d, all[i]);
+    }
+    free(index);
+    free(off);
+    free(len);
+    kit_close(d);
+    return to;
+}
+
+static void gradients_do_not_depend_on_threads(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < KIT_KINDS; kind++) {
+        for (size_t seed = 0; seed < 3; seed++) {
+            struct result want = backward(kit_kinds[kind], 1, seed);
+            for (int threads = 2; threads <= 3; threads++) {
+                struct result got = backward(kit_kinds[kind], threads, seed);
+                assert_int_equal(got.n, want.n);
+                kit_same_bits(kit_kinds[kind], got.n, got.x, want.x);
+                free(got.x);
+            }
+            free(want.x);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(instruction_sets_and_threads_do_not_show),
+        cmocka_unit_test(a_row_alone_equals_the_row_among_others),
+        cmocka_unit_test(where_keys_lie_and_who_shares_them_does_not_show),
+        cmocka_unit_test(gradients_do_not_depend_on_threads),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
