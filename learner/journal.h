@@ -47,8 +47,10 @@ struct journal_stats {
 };
 struct journal_stats journal_get_stats(struct journal *j);    // any thread
 // Writes what was sent, calls the completions, then `closed` on the loop thread; the ledger is the
-// caller's again. Then destroy.
+// caller's again. Call it at most once.
 void journal_close(struct journal *j, void (*closed)(void *arg), void *arg);
-void journal_destroy(struct journal *j);    // after closed; NULL is fine
+// After closed, and after the loop has gone round once more (its handle closes then; uv_run has
+// returned, say). NULL is fine.
+void journal_destroy(struct journal *j);
 
 #endif

@@ -254,7 +254,7 @@ MUST_CHECK enum err
 ledger_each_received(struct ledger *l, ledger_row_fn *fn, void *arg,
                      struct why *why);    // every sample with tokens, by id (audit of log-probs)
 struct ledger_eval {
-    uint64_t eval_id, version, step, n, n_scored;
+    uint64_t eval_id, version, step, n, n_issued, n_scored;    // n_issued: groups so far
     double reward_mean;
     bool done, ended;    // ended: given up by a branch
 };

@@ -247,6 +247,7 @@ static bool read_eval_row(sqlite3_stmt *s, void *out)
     v->reward_mean = sqlite3_column_double(s, 5);
     v->done = sqlite3_column_int(s, 6) != 0;
     v->ended = sqlite3_column_int(s, 7) != 0;
+    v->n_issued = ledger_column_u64(s, 8);
     return true;
 }
 
@@ -255,7 +256,8 @@ enum err ledger_list_evals(struct ledger *l, struct ledger_eval **out, size_t *n
     void *list = NULL;
     enum err e = read_list(l,
                            "SELECT eval_id, version, step, n, n_scored, reward_mean, state = "
-                           "'done', state = 'ended' FROM evals ORDER BY eval_id",
+                           "'done', state = 'ended', (SELECT count(*) FROM groups g WHERE "
+                           "g.eval_id = evals.eval_id) FROM evals ORDER BY eval_id",
                            sizeof **out, read_eval_row, &list, n, why);
     if (e == ERR_OK) {
         *out = list;
