@@ -195,25 +195,36 @@ static int allow(scmp_filter_ctx ctx, int call)
     return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, call, 0);
 }
 
-// Calls with conditions on their arguments.
+static struct scmp_arg_cmp equals(unsigned arg, scmp_datum_t value)
+{
+    return (struct scmp_arg_cmp){arg, SCMP_CMP_EQ, value, 0};
+}
+
+static struct scmp_arg_cmp bits(unsigned arg, scmp_datum_t mask, scmp_datum_t value)
+{
+    return (struct scmp_arg_cmp){arg, SCMP_CMP_MASKED_EQ, mask, value};
+}
+
+// Calls with conditions on their arguments, all of which must hold.
 static int allow_bounded(scmp_filter_ctx ctx)
 {
-    const scmp_datum_t exec = PROT_EXEC, anon = MAP_ANONYMOUS, self = (scmp_datum_t)getpid();
-    int rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(read), 1, SCMP_A0(SCMP_CMP_EQ, 0));
-    rc = rc ? rc
-            : seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(write), 1, SCMP_A0(SCMP_CMP_EQ, 1));
-    rc = rc ? rc
-            : seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(write), 1, SCMP_A0(SCMP_CMP_EQ, 2));
-    rc = rc ? rc
-            : seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 2,
-                               SCMP_A2(SCMP_CMP_MASKED_EQ, exec, 0),
-                               SCMP_A3(SCMP_CMP_MASKED_EQ, anon, anon));
-    rc = rc ? rc
-            : seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 2, SCMP_A0(SCMP_CMP_EQ, self),
-                               SCMP_A2(SCMP_CMP_EQ, SIGABRT));
-    return rc ? rc
-              : seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(rt_sigaction), 1,
-                                 SCMP_A0(SCMP_CMP_EQ, SIGABRT));
+    const struct {
+        int call;
+        unsigned n;
+        struct scmp_arg_cmp when[2];
+    } rules[] = {
+        {SCMP_SYS(read), 1, {equals(0, 0)}},
+        {SCMP_SYS(write), 1, {equals(0, 1)}},
+        {SCMP_SYS(write), 1, {equals(0, 2)}},
+        {SCMP_SYS(mmap), 2, {bits(2, PROT_EXEC, 0), bits(3, MAP_ANONYMOUS, MAP_ANONYMOUS)}},
+        {SCMP_SYS(tgkill), 2, {equals(0, (scmp_datum_t)getpid()), equals(2, SIGABRT)}},
+        {SCMP_SYS(rt_sigaction), 1, {equals(0, SIGABRT)}},
+    };
+    int rc = 0;
+    for (size_t i = 0; i < ARRAY_LEN(rules) && !rc; i++) {
+        rc = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, rules[i].call, rules[i].n, rules[i].when);
+    }
+    return rc;
 }
 
 static int load_filter(const struct sandbox *s)

@@ -121,7 +121,9 @@ static void on_ack(void *arg, enum err e, const struct msg *reply, const char *t
     if (e == ERR_CLOSED || s->stopping) {
         return;
     }
-    if (!e) {
+    if (h->abandoned) {
+        release(h);
+    } else if (!e) {
         if (reply->ack.status == MSG_ACK_SUPERSEDED || reply->ack.status == MSG_ACK_UNKNOWN) {
             LOG_INFO("VERDICT_NOT_WANTED", "sample=%llu status=%u",
                      (unsigned long long)h->sample_id, (unsigned)reply->ack.status);
