@@ -3,12 +3,11 @@
 #define CARAVAN_COMMON_BASE_H
 
 #include <stddef.h>
+#include <sys/param.h>    // MIN, MAX
 
 #define MUST_CHECK __attribute__((warn_unused_result))
 #define PRINTF_LIKE(fmt, first) __attribute__((format(printf, fmt, first)))
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
-#define MIN(a, b) ((a) < (b) ? (a) : (b))
-#define MAX(a, b) ((a) > (b) ? (a) : (b))
 
 // CHECK is for programmer errors only: it prints file, line and condition to stderr and aborts. Bytes from
 // outside (files, messages, model output) must never be able to reach a failing CHECK.
