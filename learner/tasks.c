@@ -243,7 +243,7 @@ static enum err add_row(struct tasks *t, const json_t *row, const char *where,
                         const struct tokenizer *tok, const struct tasks_limits *l, struct why *why)
 {
     struct chat_message m[MAX_MESSAGES];
-    size_t n;
+    size_t n = 0;
     if (!json_is_object(row)) {
         return why_set(why, ERR_INVALID, "%s: expected an object", where);
     }
