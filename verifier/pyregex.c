@@ -21,7 +21,7 @@
 
 #include "common/buf.h"
 
-#define MATCH_STEPS_MAX 2000000u
+#define MATCH_STEPS_MAX 500000u
 #define MATCH_HEAP_KIB 65536u
 #define PATTERN_BYTES_MAX (1u << 20)
 

@@ -10,7 +10,8 @@ enum pyregex_flags {
     PYREGEX_MULTILINE = 2,     // re.MULTILINE
 };
 
-// *found = whether `pattern` matches anywhere in `subject`, as re.search of Python 3.11 says.
+// *found = whether `pattern` matches anywhere in `subject`, as re.search of Python 3.11 says (with
+// one exception: \B matches in an empty subject here).
 // ERR_INVALID: the pattern is malformed, or uses syntax outside the supported part (literals,
 // classes, escapes, groups, look-around, alternation, anchors, repeats; not back-references, named
 // groups or inline flags). ERR_LIMIT: matching took more than the step or memory limit. `why` says

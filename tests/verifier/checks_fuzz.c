@@ -22,7 +22,7 @@ static struct score_text next(const uint8_t **data, size_t *left)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    if (size > 4096) {
+    if (size > 1024) {
         return 0;
     }
     struct score_request req = {0};
