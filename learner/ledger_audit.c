@@ -131,12 +131,17 @@ static const struct relation {
      "  OR length(c.segments) % 12 != 0 OR length(c.segments) = 0\n"
      "UNION ALL SELECT printf('sample %d: %s, but it has no reward', sample_id, state) FROM "
      "samples WHERE state IN ('scored', 'consumed') AND (reward IS NULL OR outcome IS NULL)"},
-    {"groups", "SELECT printf('group %d: %d samples issued, %d recorded', g.group_id, g.n_samples, "
-               "count(s.sample_id)) FROM groups g LEFT JOIN samples s ON s.group_id = g.group_id\n"
-               "  AND s.sample_id = g.first_sample + s.idx AND s.idx BETWEEN 0 AND g.n_samples - 1 "
-               "GROUP BY g.group_id HAVING g.n_samples != count(s.sample_id)\n"
-               "UNION ALL SELECT printf('sample %d: its group %d is not recorded', s.sample_id, "
-               "s.group_id) FROM samples s WHERE s.group_id NOT IN (SELECT group_id FROM groups)"},
+    {"groups",
+     "SELECT printf('group %d: %d samples issued, %d recorded', g.group_id, g.n_samples, "
+     "count(s.sample_id))\n"
+     "  FROM groups g LEFT JOIN samples s USING(group_id) GROUP BY g.group_id HAVING g.n_samples "
+     "!= count(s.sample_id)\n"
+     "UNION ALL SELECT printf('sample %d: place %d of group %d, which starts at sample %d', "
+     "s.sample_id, s.idx, g.group_id, g.first_sample)\n"
+     "  FROM samples s JOIN groups g USING(group_id) WHERE s.sample_id != g.first_sample + s.idx\n"
+     "UNION ALL SELECT printf('sample %d: its group %d is not recorded', s.sample_id, s.group_id) "
+     "FROM samples s\n"
+     "  WHERE s.group_id NOT IN (SELECT group_id FROM groups)"},
     {"versions",
      "SELECT printf('step %d of branch %d: made version %d with weights %s, table versions says "
      "%s', p.step, p.branch, p.new_version, p.weights_hash,\n"
