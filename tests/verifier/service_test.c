@@ -24,6 +24,7 @@ struct learner {
     struct bus_server *bus;
     char folder[64], address[128];
     uv_process_t daemon;
+    uv_pipe_t leash;
     bool exited;
     int64_t exit_status;
     int exit_signal;
@@ -174,19 +175,33 @@ static void listen_on_bus(struct learner *l)
     assert_int_equal(bus_server_create(&l->loop, l->address, on_request, l, &l->bus, &why), ERR_OK);
 }
 
+// The daemon hangs on a pipe to the test, as it does under a supervisor: a test that fails leaves
+// nobody behind.
+static void spawn_daemon(struct learner *l, char *args[])
+{
+    char *env[] = {"CARAVAN_SUPERVISOR_FD=3", NULL};
+    assert_int_equal(uv_pipe_init(&l->loop, &l->leash, 0), 0);
+    uv_stdio_container_t stdio[4] = {
+        {.flags = UV_IGNORE},
+        {.flags = UV_IGNORE},
+        {.flags = UV_IGNORE},
+        {.flags = UV_CREATE_PIPE | UV_READABLE_PIPE, .data.stream = (uv_stream_t *)&l->leash},
+    };
+    uv_process_options_t options = {.file = args[0],
+                                    .args = args,
+                                    .env = env,
+                                    .exit_cb = on_exit_of_daemon,
+                                    .stdio = stdio,
+                                    .stdio_count = 4};
+    l->daemon.data = l;
+    assert_int_equal(uv_spawn(&l->loop, &l->daemon, &options), 0);
+}
+
 static void start_daemon(struct learner *l, const char *sandbox)
 {
     char *args[] = {(char *)VERIFIER, "--connect", l->address,  "--workers",     "2",
                     "--deadline-ms",  "20000",     "--sandbox", (char *)sandbox, NULL};
-    uv_stdio_container_t stdio[3] = {
-        {.flags = UV_IGNORE}, {.flags = UV_IGNORE}, {.flags = UV_IGNORE}};
-    uv_process_options_t options = {.file = args[0],
-                                    .args = args,
-                                    .exit_cb = on_exit_of_daemon,
-                                    .stdio = stdio,
-                                    .stdio_count = 3};
-    l->daemon.data = l;
-    assert_int_equal(uv_spawn(&l->loop, &l->daemon, &options), 0);
+    spawn_daemon(l, args);
 }
 
 #define UNTIL(l, condition)                                                                        \
@@ -204,6 +219,7 @@ static void finish(struct learner *l)
     UNTIL(l, l->exited);
     bus_server_close(l->bus, on_bus_closed, l);
     uv_close((uv_handle_t *)&l->daemon, NULL);
+    uv_close((uv_handle_t *)&l->leash, NULL);
     uv_run(&l->loop, UV_RUN_DEFAULT);
     bus_server_destroy(l->bus);
     assert_int_equal(uv_loop_close(&l->loop), 0);
@@ -360,15 +376,7 @@ static void a_missing_worker_ends_the_daemon_before_hello(void **state)
     listen_on_bus(&l);
     char *args[] = {(char *)VERIFIER,  "--connect",       l.address,
                     "--worker-binary", "/nowhere/worker", NULL};
-    uv_stdio_container_t stdio[3] = {
-        {.flags = UV_IGNORE}, {.flags = UV_IGNORE}, {.flags = UV_IGNORE}};
-    uv_process_options_t options = {.file = args[0],
-                                    .args = args,
-                                    .exit_cb = on_exit_of_daemon,
-                                    .stdio = stdio,
-                                    .stdio_count = 3};
-    l.daemon.data = &l;
-    assert_int_equal(uv_spawn(&l.loop, &l.daemon, &options), 0);
+    spawn_daemon(&l, args);
     finish(&l);
     assert_int_equal(l.exit_status, 1);
     assert_int_equal(l.hellos, 0);
@@ -387,6 +395,19 @@ static size_t children_of(int pid, int *out, size_t cap)
     }
     fclose(f);
     return n;
+}
+
+static void a_daemon_ends_with_its_supervisor(void **state)
+{
+    (void)state;
+    struct learner l;
+    listen_on_bus(&l);
+    start_daemon(&l, "auto");
+    UNTIL(&l, l.heartbeats > 0);
+    uv_shutdown_t down;
+    assert_int_equal(uv_shutdown(&down, (uv_stream_t *)&l.leash, NULL), 0);
+    finish(&l);
+    assert_int_equal(l.exit_status, 0);
 }
 
 static void no_worker_outlives_a_killed_daemon(void **state)
@@ -431,6 +452,7 @@ int main(void)
         cmocka_unit_test(abandoned_work_is_not_submitted),
         cmocka_unit_test(a_sample_leased_again_keeps_one_place),
         cmocka_unit_test(a_missing_worker_ends_the_daemon_before_hello),
+        cmocka_unit_test(a_daemon_ends_with_its_supervisor),
         cmocka_unit_test(no_worker_outlives_a_killed_daemon),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
