@@ -19,9 +19,12 @@
 #include "kernels/cpu/ops.h"
 #include "kernels/cpu/tile.h"
 
+enum { PREFETCH = 16 * LANES };    // 1 KB ahead
+
 struct tile_args {
     size_t K, ldx, ldo;
     size_t panel;    // distance between panels in bytes
+    size_t ahead;    // distance of prefetching in weights or pairs, 0 = the panels are in cache
     const float *x;
     const char *w;
     float *out;
@@ -39,8 +42,9 @@ typedef void tile_fn(const struct tile_args *t);
 #define W_LO(p) const v16 lo##p = v16_bf16_lo(w##p);
 #define W_HI(p) const v16 hi##p = v16_bf16_hi(w##p);
 #define W_NEXT(p) w##p += LANES;
-#define STEP_LO(r, p) c##r##_##p = v16_fma(v16_set1(x##r[k]), lo##p, c##r##_##p);
-#define STEP_HI(r, p) c##r##_##p = v16_fma(v16_set1(x##r[k + 1]), hi##p, c##r##_##p);
+#define W_FETCH(p) __builtin_prefetch(w##p + ahead);
+#define STEP_LO(r, panels) TILE_STEP_##panels(r, x##r[k], lo)
+#define STEP_HI(r, panels) TILE_STEP_##panels(r, x##r[k + 1], hi)
 
 #define TILE_BF16(ROWS, PANELS)                                                                    \
     static void bf16_##ROWS##x##PANELS(const struct tile_args *t)                                  \
@@ -48,14 +52,16 @@ typedef void tile_fn(const struct tile_args *t);
         OVER_##PANELS(EACH_##ROWS, TILE_DECLARE)                                                   \
         EACH_##ROWS(ROW_POINTER, 0)                                                                \
         PANELS_##PANELS(W_POINTER_BF16)                                                            \
+        const size_t ahead = t->ahead;                                                             \
         size_t k = 0;                                                                              \
         for (; k + 1 < t->K; k += 2) {                                                             \
-            { PANELS_##PANELS(W_LO) OVER_##PANELS(EACH_##ROWS, STEP_LO) }                          \
-            { PANELS_##PANELS(W_HI) OVER_##PANELS(EACH_##ROWS, STEP_HI) }                          \
+            { PANELS_##PANELS(W_LO) EACH_##ROWS(STEP_LO, PANELS) }                          \
+            { PANELS_##PANELS(W_HI) EACH_##ROWS(STEP_HI, PANELS) }                          \
+            if (ahead != 0) { PANELS_##PANELS(W_FETCH) }                                           \
             PANELS_##PANELS(W_NEXT)                                                                \
         }                                                                                          \
         if (k < t->K) {                                                                            \
-            PANELS_##PANELS(W_LO) OVER_##PANELS(EACH_##ROWS, STEP_LO)                              \
+            PANELS_##PANELS(W_LO) EACH_##ROWS(STEP_LO, PANELS)                              \
         }                                                                                          \
         OVER_##PANELS(EACH_##ROWS, STORE)                                                          \
     }
@@ -69,9 +75,11 @@ typedef void tile_fn(const struct tile_args *t);
         OVER_##PANELS(EACH_##ROWS, TILE_DECLARE)                                                   \
         EACH_##ROWS(ROW_POINTER, 0)                                                                \
         PANELS_##PANELS(W_POINTER_F32)                                                             \
+        const size_t ahead = t->ahead;                                                             \
         for (size_t k = 0; k < t->K; k++) {                                                        \
+            if (ahead != 0) { PANELS_##PANELS(W_FETCH) }                                           \
             PANELS_##PANELS(W_F32)                                                                 \
-            OVER_##PANELS(EACH_##ROWS, STEP_LO)                                                    \
+            EACH_##ROWS(STEP_LO, PANELS)                                                    \
             PANELS_##PANELS(W_NEXT)                                                                \
         }                                                                                          \
         OVER_##PANELS(EACH_##ROWS, STORE)                                                          \
@@ -86,7 +94,7 @@ TILE(7, 1) TILE(8, 1) TILE(9, 1) TILE(10, 1) TILE(11, 1) TILE(12, 1)
 TILE(2, 4) TILE(3, 4) TILE(4, 4) TILE(5, 4) TILE(6, 4)
 TILE(6, 2) TILE(7, 2) TILE(8, 2) TILE(9, 2) TILE(10, 2) TILE(11, 2) TILE(12, 2)
 #else
-TILE(2, 2) TILE(3, 2)
+TILE(2, 2)
 #endif
 
 #define ROW(ROWS, WIDE) { bf16_##ROWS##x1, f32_##ROWS##x1, bf16_##ROWS##x##WIDE, f32_##ROWS##x##WIDE, WIDE }
@@ -106,7 +114,7 @@ static const struct tile_set many[] = {
     [5] = ROW(6, 2),  [6] = ROW(7, 2),   [7] = ROW(8, 2),  [8] = ROW(9, 2),
     [9] = ROW(10, 2), [10] = ROW(11, 2), [11] = ROW(12, 2)};
 #else
-static const struct tile_set few[] = {ROW(1, 4), ROW(2, 2), ROW(3, 2),
+static const struct tile_set few[] = {ROW(1, 4), ROW(2, 2), ROW(3, 1),
                                       ROW(4, 1), ROW(5, 1), ROW(6, 1)};
 static const struct tile_set many[] = {
     [2] = ROW(3, 1), [3] = ROW(4, 1), [4] = ROW(5, 1), [5] = ROW(6, 1)};
@@ -125,13 +133,14 @@ struct gemm_args {
 // One tile of `rows` x `panels` at (r, p). The last panel may have fewer than 16 columns: it goes
 // through a buffer.
 static void run_tile(const struct gemm_args *a, tile_fn *fn, size_t r, size_t rows, size_t p,
-                     size_t panels)
+                     size_t panels, bool first)
 {
     struct tile_args t = {.K = a->K, .ldx = a->ldx, .ldo = a->ldo, .panel = a->panel};
     t.x = a->x + r * a->ldx;
     t.w = a->packed + p * a->panel;
     t.out = a->out + r * a->ldo + p * LANES;
     t.add = a->add;
+    t.ahead = first ? PREFETCH : 0;
     size_t width = MIN(a->N - p * LANES, panels * LANES);
     if (width == panels * LANES) {
         fn(&t);
@@ -171,7 +180,7 @@ static void gemm_task(void *arg, size_t chunk, int thread)
             bool wide = width > 1;
             tile_fn *fn = a->t == DTYPE_BF16 ? (wide ? s->wide_bf16 : s->bf16)
                                              : (wide ? s->wide_f32 : s->f32);
-            run_tile(a, fn, r, rows, p, width);
+            run_tile(a, fn, r, rows, p, width, i == 0);
             r += rows;
         }
     }
@@ -195,9 +204,11 @@ void OP(gemm)(struct device *d, enum dtype t, enum gemm_mode mode, size_t R, siz
     a.row_blocks = cpu_div_up(R, fit);
     a.rows = cpu_div_up(cpu_div_up(R, a.row_blocks), TILE_MAX_ROWS) * TILE_MAX_ROWS;
     a.row_blocks = cpu_div_up(R, a.rows);
-    // panels of a task: some 2 million multiplications or 128 KB of weights, in fours
-    size_t n_panels = cpu_div_up(N, LANES), rows = MIN(R, a.rows);
-    size_t by_work = 2000000 / (rows * K * LANES), by_bytes = 131072 / a.panel;
-    a.panels = cpu_div_up(MAX(MIN(by_work, by_bytes), (size_t)1), 4) * 4;
+    // panels of a task, in fours: an eighth of a thread's share, but not so small that handing it
+    // out shows. Unit: multiplications; fetching a weight from memory counts as five.
+    size_t n_panels = cpu_div_up(N, LANES), cost = (MIN(R, a.rows) + 5) * K * LANES;
+    size_t share = cost * n_panels * a.row_blocks / (8 * (size_t)pool_threads(d->pool));
+    size_t work = MIN(MAX(share, (size_t)500000), (size_t)8000000);
+    a.panels = cpu_div_up(MAX(work / cost, (size_t)1), 4) * 4;
     cpu_run(d, cpu_div_up(n_panels, a.panels) * a.row_blocks, gemm_task, &a);
 }

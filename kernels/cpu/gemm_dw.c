@@ -23,7 +23,7 @@ struct dw_args {
 };
 
 // clang-format off
-#define STEP(r, p) c##r##_##p = v16_fma(v16_set1(y[r]), x##p, c##r##_##p);
+#define STEP(r, panels) JOIN(TILE_STEP_, panels)(r, y[r], x)
 #define X_LOAD(p) const v16 x##p = v16_load(x + p * panel);
 #define STORE(r, p) v16_store(out + r * LANES * TILE_MAX_PANELS + p * LANES, c##r##_##p);
 // clang-format on
@@ -40,7 +40,7 @@ static void dw_tile(size_t R, const float *y, const float *x, size_t panel, floa
     OVER_PANELS(ROWS_EACH, TILE_DECLARE)
     for (size_t r = 0; r < R; r++) {
         PANELS(X_LOAD)
-        OVER_PANELS(ROWS_EACH, STEP)
+        ROWS_EACH(STEP, TILE_MAX_PANELS)
         y += TILE_MAX_ROWS;
         x += LANES;
     }

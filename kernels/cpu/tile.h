@@ -10,18 +10,18 @@
 #include "kernels/cpu/vec.h"
 
 // clang-format off
-#define EACH_1(M, p) M(0, p)
-#define EACH_2(M, p) EACH_1(M, p) M(1, p)
-#define EACH_3(M, p) EACH_2(M, p) M(2, p)
-#define EACH_4(M, p) EACH_3(M, p) M(3, p)
-#define EACH_5(M, p) EACH_4(M, p) M(4, p)
-#define EACH_6(M, p) EACH_5(M, p) M(5, p)
-#define EACH_7(M, p) EACH_6(M, p) M(6, p)
-#define EACH_8(M, p) EACH_7(M, p) M(7, p)
-#define EACH_9(M, p) EACH_8(M, p) M(8, p)
-#define EACH_10(M, p) EACH_9(M, p) M(9, p)
-#define EACH_11(M, p) EACH_10(M, p) M(10, p)
-#define EACH_12(M, p) EACH_11(M, p) M(11, p)
+#define EACH_1(M, ...) M(0, __VA_ARGS__)
+#define EACH_2(M, ...) EACH_1(M, __VA_ARGS__) M(1, __VA_ARGS__)
+#define EACH_3(M, ...) EACH_2(M, __VA_ARGS__) M(2, __VA_ARGS__)
+#define EACH_4(M, ...) EACH_3(M, __VA_ARGS__) M(3, __VA_ARGS__)
+#define EACH_5(M, ...) EACH_4(M, __VA_ARGS__) M(4, __VA_ARGS__)
+#define EACH_6(M, ...) EACH_5(M, __VA_ARGS__) M(5, __VA_ARGS__)
+#define EACH_7(M, ...) EACH_6(M, __VA_ARGS__) M(6, __VA_ARGS__)
+#define EACH_8(M, ...) EACH_7(M, __VA_ARGS__) M(7, __VA_ARGS__)
+#define EACH_9(M, ...) EACH_8(M, __VA_ARGS__) M(8, __VA_ARGS__)
+#define EACH_10(M, ...) EACH_9(M, __VA_ARGS__) M(9, __VA_ARGS__)
+#define EACH_11(M, ...) EACH_10(M, __VA_ARGS__) M(10, __VA_ARGS__)
+#define EACH_12(M, ...) EACH_11(M, __VA_ARGS__) M(11, __VA_ARGS__)
 
 #define OVER_1(EACH, M) EACH(M, 0)
 #define OVER_2(EACH, M) EACH(M, 0) EACH(M, 1)
@@ -31,6 +31,14 @@
 #define PANELS_4(M) M(0) M(1) M(2) M(3)
 
 #define TILE_DECLARE(r, p) v16 c##r##_##p = v16_zero();
+
+// One step of row r: x times the weights w0, w1, … of the panels. The factor x lives for its row only: taking panels in the outer loop would keep those of all rows alive.
+#define TILE_STEP_1(r, x, w) { const v16 b = v16_set1(x); v16_accumulate(&c##r##_0, b, w##0); }
+#define TILE_STEP_2(r, x, w) { const v16 b = v16_set1(x); v16_accumulate(&c##r##_0, b, w##0);       \
+                               v16_accumulate(&c##r##_1, b, w##1); }
+#define TILE_STEP_4(r, x, w) { const v16 b = v16_set1(x); v16_accumulate(&c##r##_0, b, w##0);       \
+                               v16_accumulate(&c##r##_1, b, w##1); v16_accumulate(&c##r##_2, b, w##2); \
+                               v16_accumulate(&c##r##_3, b, w##3); }
 // clang-format on
 
 // The largest tile: AVX-512 has 32 registers of 16 lanes, AVX2 16 of 8.

@@ -460,6 +460,20 @@ static inline v16 v16_sum16(const v16 a[16])
 
 // -------------------------------------------------------------------------------------- the same
 // for all
+// *c = x * y + *c, for register tiles. The same operation as v16_fma; on x86 the form of the
+// instruction that adds in place is spelled out, because GCC 12, left to choose, lets the sum move to
+// the register of a factor and then spills half of the accumulators in every step.
+static inline void v16_accumulate(v16 *c, v16 x, v16 y)
+{
+#if defined(CPU_ISA_AVX512)
+    __asm__("vfmadd231ps %2, %1, %0" : "+v"(*c) : "v"(x), "v"(y));
+#elif defined(CPU_ISA_AVX2)
+    __asm__("vfmadd231ps %2, %1, %0" : "+x"(c->a) : "x"(x.a), "x"(y.a));
+    __asm__("vfmadd231ps %2, %1, %0" : "+x"(c->b) : "x"(x.b), "x"(y.b));
+#else
+    *c = v16_fma(x, y, *c);
+#endif
+}
 static inline float vec_from_bits(uint32_t bits)
 {
     float f;
