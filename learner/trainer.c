@@ -12,10 +12,10 @@
 // Whatever can fail (bad samples, memory, cancellation, a gradient that is not finite, a buffer
 // that the disk does not free) fails before the update. After it the new version exists.
 //
-// What comes from memory that a start need not wait for is made by the first step: gradients and
-// moments (3 floats a parameter) and the packed training weights. With 135 million parameters in
-// bf16: masters 0.54 GB, gradients 0.54, moments 1.08, packed weights with transposes 0.54, two
-// blobs 0.54, and activations by train_rows (model_memory).
+// Memory that a start need not wait for is taken by the first step: activations, gradients, moments
+// and packed training weights; faulting it in takes longer than reading the model does. With 135
+// million parameters in bf16: masters 0.54 GB, gradients 0.54, moments 1.08, packed weights with
+// transposes 0.54, two blobs 0.54, and activations by train_rows (model_memory).
 //
 // Compute thread.
 
@@ -38,15 +38,18 @@
 struct trainer {
     struct device *device;      // borrowed
     struct publish *publish;    // borrowed
-    struct model *model;
+    struct model_config config;
+    struct param_table params;
+    struct model_limits plan;
     enum dtype dtype;
     struct batcher_limits limits;
+    struct model *model;        // NULL until the first step, as are:
     struct weights *weights;    // for training; rounded masters
+    float *grads;               // device, flat
     bool packed;                // weights hold the present masters
     struct weights *initial;    // the initial policy, when kl_beta > 0
     struct optim optim;
     float *masters;    // device, flat
-    float *grads;      // device, flat; NULL until the first step
     struct micro_batch micro;
 };
 
@@ -83,7 +86,7 @@ size_t trainer_memory(const struct model_config *m, const struct conf *c)
 
 static enum err read_masters(struct trainer *t, const struct source *s, struct why *why)
 {
-    const struct param_table *params = t->optim.params;
+    const struct param_table *params = &t->params;
     struct device *d = t->device;
     size_t largest = 0;
     for (size_t i = 0; i < params->n; i++) {
@@ -140,28 +143,15 @@ static enum err pack_from_masters(struct trainer *t, struct weights *w, struct w
 static enum err create_parts(struct trainer *t, const struct source *s, const struct conf *c,
                              struct why *why)
 {
-    const struct model_config *m = source_config(s);
-    struct model_limits l = plan_limits(m, c);
     struct device *d = t->device;
-    enum err e = model_create(d, m, &l, &t->model, why);
-    if (e) {
-        return e;
-    }
-    t->limits = (struct batcher_limits){
-        .max_rows = l.train_rows,
-        .max_context = l.max_context,
-        .vocab = (uint32_t)m->vocab,
-        .reference = c->kl_beta != 0,
-    };
-    const struct param_table *params = model_params(t->model);
+    enum err e = param_table_create(&t->config, &t->params, why);
+    e = e ? e : optim_init(&t->optim, d, &t->params, why);
     void *masters = NULL;
-    e = optim_init(&t->optim, d, params, why);
-    e = e ? e : d->ops->alloc(d, params->total * sizeof(float), &masters, why);
+    e = e ? e : d->ops->alloc(d, t->params.total * sizeof(float), &masters, why);
     t->masters = masters;
-    e = e ? e : weights_create(d, m, t->dtype, true, &t->weights, why);
     e = e ? e : read_masters(t, s, why);
-    if (!e && t->limits.reference) {
-        e = weights_create(d, m, t->dtype, false, &t->initial, why);
+    if (!e && c->kl_beta != 0) {
+        e = weights_create(d, &t->config, t->dtype, false, &t->initial, why);
         e = e ? e : pack_from_masters(t, t->initial, why);
     }
     return e;
@@ -177,7 +167,15 @@ enum err trainer_create(struct device *d, const struct source *s, const struct c
     pool_set_fpu();
     t->device = d;
     t->publish = p;
+    t->config = *source_config(s);
+    t->plan = plan_limits(&t->config, c);
     t->dtype = published_dtype(c);
+    t->limits = (struct batcher_limits){
+        .max_rows = t->plan.train_rows,
+        .max_context = t->plan.max_context,
+        .vocab = (uint32_t)t->config.vocab,
+        .reference = c->kl_beta != 0,
+    };
     micro_batch_init(&t->micro);
     enum err e = create_parts(t, s, c, why);
     if (e) {
@@ -200,6 +198,7 @@ void trainer_destroy(struct trainer *t)
     weights_destroy(t->initial);
     weights_destroy(t->weights);
     model_destroy(t->model);
+    param_table_destroy(&t->params);
     free(t);
 }
 
@@ -266,17 +265,30 @@ static enum err run_micro_batch(struct trainer *t, const struct batcher_plan *pl
     return e;
 }
 
-// What the first step, or the first after a checkpoint was loaded, has to make.
-static enum err prepare(struct trainer *t, struct why *why)
+// What the first step makes.
+static enum err allocate(struct trainer *t, struct why *why)
 {
     struct device *d = t->device;
     enum err e = ERR_OK;
-    if (!t->grads) {
+    if (!t->model) {
+        e = model_create(d, &t->config, &t->plan, &t->model, why);
+    }
+    if (!e && !t->weights) {
+        e = weights_create(d, &t->config, t->dtype, true, &t->weights, why);
+    }
+    if (!e && !t->grads) {
         void *grads = NULL;
-        e = d->ops->alloc(d, t->optim.params->total * sizeof(float), &grads, why);
+        e = d->ops->alloc(d, t->params.total * sizeof(float), &grads, why);
         t->grads = grads;
     }
-    e = e ? e : optim_reserve(&t->optim, why);
+    return e ? e : optim_reserve(&t->optim, why);
+}
+
+// Ready for a forward pass: the present masters are packed. Only the first step and the first after
+// a load find them not to be.
+static enum err prepare(struct trainer *t, struct why *why)
+{
+    enum err e = allocate(t, why);
     if (!e && !t->packed) {
         e = pack_from_masters(t, t->weights, why);
         t->packed = !e;
@@ -289,7 +301,7 @@ static enum err accumulate(struct trainer *t, const struct batcher_plan *plan, s
 {
     enum err e = prepare(t, why);
     if (!e) {
-        t->device->ops->zero(t->device, t->grads, t->optim.params->total * sizeof(float));
+        t->device->ops->zero(t->device, t->grads, t->params.total * sizeof(float));
     }
     for (size_t i = 0; !e && i < plan->n_micro; i++) {
         if (cancel && atomic_load(cancel)) {

@@ -62,9 +62,9 @@ struct train_result {
 struct trainer;
 struct publish;    // publish.h
 
-// Reads the model's weights into f32 masters. s is needed only here. Memory is planned here, once;
-// gradients, moments and the packed training weights are filled by the first step, so that the
-// first version can be served before. Nothing is published yet. p must outlive the trainer.
+// Reads the model's weights into f32 masters. s is needed only here. Nothing is published yet. The
+// rest of what trainer_memory counts is taken by the first step, so that the first version can be
+// served before. p must outlive the trainer.
 MUST_CHECK enum err trainer_create(struct device *d, const struct source *s, const struct conf *c,
                                    struct publish *p, struct trainer **out, struct why *why);
 void trainer_destroy(struct trainer *t);    // NULL is fine
