@@ -92,6 +92,9 @@ static enum err open_all(struct bench *b, struct why *why)
                                             .max_outs = WIDEST,
                                             .train_rows = 512,
                                             .max_context = 512};
+        printf("{\"what\": \"memory\", \"weights_bytes\": %zu, \"model_bytes\": %zu}\n",
+               weights_memory(source_config(b->s), DTYPE_BF16, true),
+               model_memory(source_config(b->s), &limits));
         e = model_create(b->d, source_config(b->s), &limits, &b->m, why);
     }
     return e;

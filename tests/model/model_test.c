@@ -750,6 +750,132 @@ static void a_blob_of_the_wrong_size_is_refused(void **state)
     tiny_fini(&t);
 }
 
+// Training can diverge. The numbers are lost then, but tokens must stay tokens and nothing may
+// crash.
+static void weights_of_nan_still_draw_tokens_of_the_vocabulary(void **state)
+{
+    (void)state;
+    struct tiny t;
+    struct texts x;
+    struct why why = {""};
+    tiny_init(&t, true, DTYPE_BF16, 8);
+    make_texts(&t, &x);
+    for (size_t i = 0; i < t.params.total; i++) {
+        ((uint16_t *)t.blob)[i] = i % 3 == 0 ? 0x7fc0 : 0x7f80;    // NaN, infinity
+    }
+    struct device *d = open_device(NULL);
+    struct weights *w = tiny_weights(&t, d, false);
+    struct model *m = make_model(d, &t.config, 0);
+    struct kv_cache *kv = NULL;
+    struct batch b;
+    batch_init(&b);
+    assert_int_equal(kv_cache_create(m, CACHE, &kv, &why), ERR_OK);
+    assert_int_equal(batch_add_group(&b, x.prompt, PROMPT, NULL, 0), ERR_OK);
+    struct sample_spec spec[4];
+    struct sample_out out[4];
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(batch_add_out(&b, PROMPT - 1, -1), ERR_OK);
+        spec[i] = (struct sample_spec){.temperature = i == 0 ? 0 : 1,
+                                       .top_p = i == 2 ? 0.5f : 1,
+                                       .top_k = i == 3 ? 5 : 0,
+                                       .u = 0.999f};
+    }
+    assert_int_equal(model_forward(m, w, kv, &b, spec, out, NULL, &why), ERR_OK);
+    for (size_t i = 0; i < 4; i++) {
+        assert_in_range(out[i].token, 0, t.config.vocab - 1);
+    }
+    batch_fini(&b);
+    kv_cache_destroy(kv);
+    model_destroy(m);
+    weights_destroy(w);
+    device_close(d);
+    tiny_fini(&t);
+}
+
+// ---- memory plans ----
+
+static size_t allocated;
+static const struct device_ops *real_ops;
+
+static enum err counting_alloc(struct device *d, size_t bytes, void **out, struct why *why)
+{
+    allocated += bytes;
+    return real_ops->alloc(d, bytes, out, why);
+}
+
+static enum err failing_alloc(struct device *d, size_t bytes, void **out, struct why *why)
+{
+    (void)d;
+    (void)out;
+    return why_set(why, ERR_NOMEM, "%zu bytes: out of memory", bytes);
+}
+
+static void assert_plan(size_t planned, size_t used)
+{
+    assert_true(planned >= used);
+    assert_true(planned <= used + used / 4 + 4096);
+}
+
+// `caravan run --check` promises memory from these numbers before anything is allocated.
+static void memory_plans_cover_what_is_allocated(void **state)
+{
+    (void)state;
+    struct tiny t;
+    struct device *d = open_device(NULL);
+    struct why why = {""};
+    real_ops = d->ops;
+    struct device_ops ops = *d->ops;
+    ops.alloc = counting_alloc;
+    struct device counted = {.ops = &ops, .pool = d->pool, .state = d->state};
+    for (int i = 0; i < 4; i++) {
+        bool tied = i % 2 == 0, training = i / 2 == 1;
+        tiny_init(&t, tied, DTYPE_BF16, 8);
+        allocated = 0;
+        struct weights *w = tiny_weights(&t, &counted, training);
+        assert_plan(weights_memory(&t.config, DTYPE_BF16, training), allocated);
+        const struct model_limits l = {.max_rows = 40,
+                                       .max_index = 500,
+                                       .max_outs = 7,
+                                       .train_rows = training ? 50 : 0,
+                                       .max_context = 99};
+        struct model *m = NULL;
+        allocated = 0;
+        assert_int_equal(model_create(&counted, &t.config, &l, &m, &why), ERR_OK);
+        assert_plan(model_memory(&t.config, &l), allocated);
+        struct kv_cache *kv = NULL;
+        allocated = 0;
+        assert_int_equal(kv_cache_create(m, 11, &kv, &why), ERR_OK);
+        assert_int_equal(allocated, 11 * kv_cache_row_bytes(&t.config));
+        kv_cache_destroy(kv);
+        model_destroy(m);
+        weights_destroy(w);
+        tiny_fini(&t);
+    }
+    device_close(d);
+}
+
+static void a_device_without_memory_is_an_error(void **state)
+{
+    (void)state;
+    struct tiny t;
+    struct device *d = open_device(NULL);
+    struct why why = {""};
+    tiny_init(&t, true, DTYPE_BF16, 8);
+    struct device_ops ops = *d->ops;
+    ops.alloc = failing_alloc;
+    struct device empty = {.ops = &ops, .pool = d->pool, .state = d->state};
+    struct weights *w = NULL;
+    struct model *m = NULL;
+    const struct model_limits l = {.max_rows = 1, .max_index = 1, .max_context = 1};
+    assert_int_equal(weights_create(&empty, &t.config, DTYPE_BF16, true, &w, &why), ERR_NOMEM);
+    assert_non_null(strstr(why.text, "weights"));
+    assert_int_equal(model_create(&empty, &t.config, &l, &m, &why), ERR_NOMEM);
+    assert_non_null(strstr(why.text, "model"));
+    assert_true(w == NULL && m == NULL);
+    device_close(d);
+    tiny_fini(&t);
+}
+
 // ---- what is refused ----
 
 static void batches_beyond_the_limits_are_refused_by_name(void **state)
@@ -856,6 +982,9 @@ int main(void)
         cmocka_unit_test(a_draw_reports_the_score_of_its_token),
         cmocka_unit_test(weights_fed_in_any_pieces_are_the_same),
         cmocka_unit_test(a_blob_of_the_wrong_size_is_refused),
+        cmocka_unit_test(weights_of_nan_still_draw_tokens_of_the_vocabulary),
+        cmocka_unit_test(memory_plans_cover_what_is_allocated),
+        cmocka_unit_test(a_device_without_memory_is_an_error),
         cmocka_unit_test(batches_beyond_the_limits_are_refused_by_name),
         cmocka_unit_test(impossible_limits_are_refused),
         cmocka_unit_test(rope_table_is_the_correctly_rounded_cos_and_sin),
