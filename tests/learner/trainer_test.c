@@ -126,6 +126,70 @@ static void rewarded_samples_become_likelier(void **state)
     rig_close(&r);
 }
 
+// At ratio 1 the loss is minus the mean advantage over all tokens of the batch.
+static void the_normaliser_is_the_whole_batch(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct rollouts rolls;
+    double sum = 0, tokens = 0;
+    rig_open(&r, 1, NULL);
+    rig_roll(&r, 1, &rolls);
+    rolls.samples[1][1].advantage = 0;    // counts, although it is not run
+    for (size_t g = 0; g < RIG_GROUPS; g++) {
+        for (size_t s = 0; s < RIG_SAMPLES; s++) {
+            sum += rolls.samples[g][s].advantage * (double)rolls.samples[g][s].n_tokens;
+            tokens += (double)rolls.samples[g][s].n_tokens;
+        }
+    }
+    struct train_result result = rig_step(&r, &rolls);
+    assert_close(result.loss, -sum / tokens, 1e-12, "loss", 0);
+    assert_int_equal(result.tokens, (uint64_t)tokens);
+    assert_int_equal(result.scored_tokens, result.tokens - rolls.samples[1][1].n_tokens);
+    rig_close(&r);
+}
+
+// Twice the same groups: twice the sum, twice the normaliser.
+static void a_batch_twice_over_has_the_same_gradient(void **state)
+{
+    (void)state;
+    struct train_result result[2];
+    for (int i = 0; i < 2; i++) {
+        struct rig r;
+        struct rollouts rolls;
+        struct train_group groups[2 * RIG_GROUPS];
+        rig_open(&r, 1, NULL);
+        rig_roll(&r, 1, &rolls);
+        memcpy(groups, rolls.groups, sizeof rolls.groups);
+        memcpy(groups + RIG_GROUPS, rolls.groups, sizeof rolls.groups);
+        struct train_step s = rig_step_of(&r, &rolls);
+        s.groups = groups;
+        s.n_groups = i ? 2 * RIG_GROUPS : RIG_GROUPS;
+        MUST(trainer_step(r.trainer, &s, &result[i], NULL, &why));
+        rig_close(&r);
+    }
+    assert_int_equal(result[1].tokens, 2 * result[0].tokens);
+    assert_close(result[1].grad_norm, result[0].grad_norm, 1e-5, "grad_norm", 0);
+}
+
+static void clipping_reaches_the_update(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct rollouts rolls;
+    struct conf c;
+    rig_conf(&c);
+    c.grad_clip = 1e-30;
+    c.weight_decay = 0;
+    rig_open(&r, 1, &c);
+    struct hash128 before = r.hash;
+    rig_roll(&r, 1, &rolls);
+    struct train_result result = rig_step(&r, &rolls);
+    assert_true(result.grad_norm > 1e-3);    // as it was before clipping
+    assert_same_hash(before, r.hash);
+    rig_close(&r);
+}
+
 static void equal_rewards_carry_no_signal(void **state)
 {
     (void)state;
@@ -342,6 +406,9 @@ int main(void)
         cmocka_unit_test(a_flipped_weight_bit_is_noticed),
         cmocka_unit_test(stale_samples_are_not_compared),
         cmocka_unit_test(rewarded_samples_become_likelier),
+        cmocka_unit_test(the_normaliser_is_the_whole_batch),
+        cmocka_unit_test(a_batch_twice_over_has_the_same_gradient),
+        cmocka_unit_test(clipping_reaches_the_update),
         cmocka_unit_test(equal_rewards_carry_no_signal),
         cmocka_unit_test(masked_samples_do_not_count),
         cmocka_unit_test(backward_uses_the_rounded_weights),
