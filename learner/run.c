@@ -12,8 +12,6 @@
 #include "common/log.h"
 #include "proto/msg.h"
 
-#define EVAL_SEED_TAG 0x6865616c64ull    // evaluation tasks do not move with data order
-
 void run_checkpoint_dir(char *out, size_t cap, uint64_t version)
 {
     snprintf(out, cap, "checkpoints/v%06llu", (unsigned long long)version);
@@ -67,7 +65,7 @@ static enum err open_data(struct run *r, struct why *why)
     if (r->conf.eval_file[0]) {
         e = tasks_load(r->conf.eval_file, r->tokenizer, &some, &r->eval, why);
     } else if (!r->conf.train_file[0]) {
-        e = tasks_generate(kind, (size_t)r->conf.eval_n, EVAL_SEED_TAG, true, r->tokenizer, &all,
+        e = tasks_generate(kind, (size_t)r->conf.eval_n, RUN_EVAL_SEED, true, r->tokenizer, &all,
                            &r->eval, why);
     }
     if (!e && tasks_refused(r->train)) {

@@ -1,0 +1,207 @@
+// localmodel.c: source, tokenizer, device and weights put together.
+//
+// Tensors go from disk to packed weights one at a time, so that the peak is the packed model and
+// one tensor. Scratch for scoring grows with the longest sequence asked for.
+#include "cli/localmodel.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/json.h"
+
+enum { MAX_MESSAGES = 256, FIRST_ROWS = 256 };
+
+enum err localmodel_dtype(const char *text, enum dtype *out, struct why *why)
+{
+    if (strcmp(text, "bf16") == 0) {
+        *out = DTYPE_BF16;
+    } else if (strcmp(text, "f32") == 0) {
+        *out = DTYPE_F32;
+    } else {
+        return why_set(why, ERR_INVALID, "--dtype: '%s', expected bf16 or f32", text);
+    }
+    return ERR_OK;
+}
+
+enum err localmodel_open(const char *path, struct localmodel *out, struct why *why)
+{
+    struct localmodel m = {0};
+    enum err e = source_open(path, &m.source, why);
+    e = e ? e : source_tokenizer(m.source, &m.tokenizer, why);
+    if (e) {
+        localmodel_close(&m);
+        return e;
+    }
+    *out = m;
+    return ERR_OK;
+}
+
+void localmodel_close(struct localmodel *m)
+{
+    model_destroy(m->model);
+    weights_destroy(m->weights);
+    device_close(m->device);
+    pool_destroy(m->pool);
+    tokenizer_destroy(m->tokenizer);
+    source_close(m->source);
+    *m = (struct localmodel){0};
+}
+
+// Reads tensor i as type t: `x` has room for it as f32 and holds the result.
+static enum err read_as(const struct source *s, size_t i, enum dtype t, float *x, struct why *why)
+{
+    enum err e = source_read(s, i, x, why);
+    if (e || t == DTYPE_F32) {
+        return e;
+    }
+    unsigned char *to = (unsigned char *)x;    // narrowing in place: element k moves to the left
+    for (size_t k = 0; k < source_params(s)->params[i].count; k++) {
+        float value = x[k];
+        uint16_t narrow = bf16_from_f32(value);
+        memcpy(to + k * sizeof narrow, &narrow, sizeof narrow);
+    }
+    return ERR_OK;
+}
+
+static float *tensor_room(const struct source *s)
+{
+    size_t largest = 1;
+    for (size_t i = 0; i < source_params(s)->n; i++) {
+        largest = MAX(largest, source_params(s)->params[i].count);
+    }
+    return malloc(largest * sizeof(float));
+}
+
+enum err localmodel_flat(const struct source *s, enum dtype t, void **flat, struct why *why)
+{
+    const struct param_table *p = source_params(s);
+    float *room = tensor_room(s);
+    unsigned char *out = malloc(p->total * dtype_size(t));
+    enum err e = room && out ? ERR_OK : why_set(why, ERR_NOMEM, "no memory for the model");
+    for (size_t i = 0; !e && i < p->n; i++) {
+        e = read_as(s, i, t, room, why);
+        if (!e) {
+            memcpy(out + p->params[i].offset * dtype_size(t), room,
+                   p->params[i].count * dtype_size(t));
+        }
+    }
+    free(room);
+    if (e) {
+        free(out);
+        return e;
+    }
+    *flat = out;
+    return ERR_OK;
+}
+
+static enum err feed(struct localmodel *m, enum dtype t, struct why *why)
+{
+    const struct param_table *p = source_params(m->source);
+    struct hash128 hash;
+    float *room = tensor_room(m->source);
+    enum err e = room ? ERR_OK : why_set(why, ERR_NOMEM, "no memory for a tensor");
+    weights_begin(m->weights);
+    for (size_t i = 0; !e && i < p->n; i++) {
+        e = read_as(m->source, i, t, room, why);
+        e = e ? e : weights_feed(m->weights, room, p->params[i].count * dtype_size(t), why);
+    }
+    free(room);
+    return e ? e : weights_end(m->weights, &hash, why);
+}
+
+enum err localmodel_load(struct localmodel *m, enum dtype t, int threads, struct why *why)
+{
+    enum err e = pool_create(threads ? threads : pool_cores(), &m->pool, why);
+    e = e ? e : device_open("cpu", m->pool, &m->device, why);
+    e = e ? e : weights_create(m->device, source_config(m->source), t, false, &m->weights, why);
+    return e ? e : feed(m, t, why);
+}
+
+static enum err reserve_rows(struct localmodel *m, size_t rows, struct why *why)
+{
+    const struct model_config *c = source_config(m->source);
+    if (rows <= m->max_rows) {
+        return ERR_OK;
+    }
+    size_t context = (size_t)c->max_positions, more = MAX(m->max_rows, (size_t)FIRST_ROWS);
+    while (more < rows) {
+        more *= 2;
+    }
+    more = MIN(more, context);
+    struct model_limits l = {
+        .max_rows = more, .max_index = more * 2, .max_outs = more, .max_context = context};
+    struct model *grown;
+    enum err e = model_create(m->device, c, &l, &grown, why);
+    if (!e) {
+        model_destroy(m->model);
+        m->model = grown;
+        m->max_rows = more;
+    }
+    return e;
+}
+
+enum err localmodel_score(struct localmodel *m, const uint32_t *ids, size_t n, float temperature,
+                          float *logp, struct why *why)
+{
+    size_t context = (size_t)source_config(m->source)->max_positions;
+    if (n > context) {
+        return why_set(why, ERR_LIMIT, "%zu tokens, the model's context is %zu", n, context);
+    }
+    if (n < 2) {
+        return ERR_OK;
+    }
+    enum err e = reserve_rows(m, n, why);
+    if (e) {
+        return e;
+    }
+    struct batch b;
+    batch_init(&b);
+    struct batch_completion rest = {.tokens = ids + 1, .n = n - 1};
+    e = batch_add_group(&b, ids, 1, &rest, 1);
+    e = e ? why_set(why, e, "%s", err_text(e))
+          : model_score(m->model, m->weights, &b, temperature, logp, NULL, NULL, why);
+    batch_fini(&b);
+    return e;
+}
+
+static enum err read_messages(const json_t *list, const char *where, struct chat_message *m,
+                              size_t *n, struct why *why)
+{
+    size_t count = json_array_size(list);
+    if (!json_is_array(list) || count == 0 || count > MAX_MESSAGES) {
+        return why_set(why, ERR_INVALID, "%s: messages: expected a list of 1..%d messages", where,
+                       MAX_MESSAGES);
+    }
+    for (size_t i = 0; i < count; i++) {
+        const json_t *item = json_array_get(list, i);
+        const json_t *content = json_object_get(item, "content");
+        const json_t *role = json_object_get(item, "role");
+        if (!json_is_string(content) || !json_is_string(role)) {
+            return why_set(why, ERR_INVALID,
+                           "%s: messages[%zu]: expected {\"role\": text, \"content\": text}", where,
+                           i);
+        }
+        m[i] = (struct chat_message){.role = json_string_value(role),
+                                     .content = json_string_value(content),
+                                     .content_len = json_string_length(content)};
+    }
+    *n = count;
+    return ERR_OK;
+}
+
+enum err localmodel_prompt(const struct localmodel *m, const json_t *in, const char *where,
+                           bool add_generation_prompt, struct token_ids *out, struct why *why)
+{
+    const json_t *messages = json_object_get(in, "messages");
+    if (!messages) {
+        return why_set(why, ERR_INVALID, "%s: messages: missing", where);
+    }
+    struct chat_message chat[MAX_MESSAGES];
+    size_t n = 0;
+    enum err e = read_messages(messages, where, chat, &n, why);
+    if (e) {
+        return e;
+    }
+    e = tokenizer_chat_ids(m->tokenizer, chat, n, add_generation_prompt, out, why);
+    return e ? why_prefix(why, e, "%s", where) : ERR_OK;
+}
