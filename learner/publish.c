@@ -72,7 +72,7 @@ struct publish {
     uint64_t newest;
     void *spare;
     size_t buffers;    // allocated, spare included
-    bool writer_busy, tidy, stop;
+    bool writer_busy, tidy, hold, stop;
     enum err error;    // first since the last flush
     struct why error_why;
     pthread_t writer;
@@ -214,7 +214,7 @@ static void remove_files(struct publish *p)
 {
     p->tidy = false;
     struct entry *e;
-    while ((e = superfluous(p)) != NULL) {
+    while (!p->hold && (e = superfluous(p)) != NULL) {
         uint64_t version = e->version;
         e->on_disk = false;
         p->writer_busy = true;
@@ -644,6 +644,15 @@ void publish_unpin(struct publish *p, uint64_t version)
         p->tidy = p->newest != 0;
         pthread_cond_broadcast(&p->changed);
     }
+    pthread_mutex_unlock(&p->lock);
+}
+
+void publish_hold(struct publish *p, bool hold)
+{
+    pthread_mutex_lock(&p->lock);
+    p->hold = hold;
+    p->tidy = p->newest != 0;
+    pthread_cond_broadcast(&p->changed);
     pthread_mutex_unlock(&p->lock);
 }
 

@@ -38,10 +38,11 @@ MUST_CHECK enum err publish_read(struct publish *p, uint64_t version, uint64_t o
                                  void *out, size_t *len, uint64_t *resolved, uint64_t *total,
                                  struct hash128 *hash, struct why *why);
 // A pinned version stays on disk whatever `keep` says. Counted: unpin as often (more is ignored).
-// Pin what is needed after publish_create and before the first publish_add, which starts the
-// removal of old files.
 void publish_pin(struct publish *p, uint64_t version);
 void publish_unpin(struct publish *p, uint64_t version);
+// While held no file is removed. A resumed learner holds from publish_create until it has pinned
+// what its live samples name: recovery publishes before that. Not held at first.
+void publish_hold(struct publish *p, bool hold);
 // Blocks until every version added so far is on disk (or failed to be: the first error since the
 // last flush is returned; serving from memory goes on, and the next version tries again).
 MUST_CHECK enum err publish_flush(struct publish *p, struct why *why);

@@ -193,6 +193,22 @@ static void only_the_newest_files_and_pinned_ones_stay(void **state)
     assert_false(on_disk(f, 1));
 }
 
+// Recovery publishes again before it knows which versions live samples name.
+static void nothing_is_removed_while_held(void **state)
+{
+    struct fixture *f = *state;
+    publish_hold(f->p, true);
+    for (uint64_t v = 1; v <= 5; v++) {
+        add(f, v);
+    }
+    flush(f);
+    assert_true(on_disk(f, 1) && on_disk(f, 2) && on_disk(f, 5));
+    publish_pin(f->p, 2);
+    publish_hold(f->p, false);
+    flush(f);
+    assert_true(!on_disk(f, 1) && on_disk(f, 2) && !on_disk(f, 3) && on_disk(f, 4));
+}
+
 // Weights files are ordinary safetensors: any tool opens them.
 static void files_hold_the_tensors_by_name(void **state)
 {
@@ -340,6 +356,7 @@ int main(void)
         CLAIM(versions_only_rise),
         CLAIM(older_versions_are_read_from_their_files),
         CLAIM(only_the_newest_files_and_pinned_ones_stay),
+        CLAIM(nothing_is_removed_while_held),
         CLAIM(files_hold_the_tensors_by_name),
         CLAIM(a_restart_finds_what_was_written),
         CLAIM(a_damaged_file_is_not_served),
