@@ -1,4 +1,4 @@
-// source.h: a model on disk, whatever the format: a GGUF v3 file or a Hugging Face folder (config.json, *.safetensors, tokenizer.json).
+// source.h: a model on disk, whatever the format: a GGUF v3 file or a Hugging Face folder (config.json, model.safetensors or the files of its index, tokenizer.json).
 //
 // Everything is verified at open: config, every tensor present with the right shape and type and inside the file. Tensors are converted to f32 one at a time.
 // GGUF stores the q and k rows of Llama in interleaved rotary order; they are put back into the half-split order of the Hugging Face layout here.
@@ -18,9 +18,9 @@ const struct param_table *source_params(const struct source *s);
 const char *source_format(const struct source *s);    // "gguf" or "safetensors"
 // One tensor as f32, params->params[index].count elements. Non-finite values are ERR_CORRUPT naming tensor and element.
 MUST_CHECK enum err source_read(const struct source *s, size_t index, float *out, struct why *why);
-// The tokenizer and chat template that come with the model.
+// The tokenizer and chat template that come with the model. A missing or unsupported tokenizer does not keep source_open from succeeding: it is reported here.
 MUST_CHECK enum err source_tokenizer(const struct source *s, struct tokenizer **out, struct why *why);
-struct hash128 source_tokenizer_hash(const struct source *s);
+struct hash128 source_tokenizer_hash(const struct source *s);    // of what it says, not of its files: equal for a GGUF file and its export; zero without a tokenizer
 
 // Writes a Hugging Face folder: config.json, model.safetensors (one file), tokenizer.json, tokenizer_config.json, special_tokens_map.json, generation_config.json, chat template.
 // Tokenizer files are carried over byte for byte from a folder source, or written from GGUF metadata. flat: all parameters in table order, dtype t. Existing files are replaced; each is complete or absent.

@@ -172,13 +172,17 @@ enum err tokenizer_spec_index(const struct tokenizer_spec *s, struct token_index
     if (e != ERR_OK) {
         return why_set(why, e, "%s: out of memory for the vocabulary", where);
     }
-    for (size_t id = 0; id < s->n_tokens; id++) {
+    // Literal tokens come second: where one has the bytes of a token in the alphabet, merges mean
+    // the latter.
+    for (size_t i = 0; i < 2 * s->n_tokens; i++) {
+        size_t id = i % s->n_tokens;
         const struct spec_token *t = &s->tokens[id];
-        if ((t->flags & SPEC_VOCAB) == 0) {
+        if ((t->flags & SPEC_VOCAB) == 0 ||
+            ((t->flags & SPEC_LITERAL) != 0) != (i >= s->n_tokens)) {
             continue;
         }
         int32_t had = token_index_add(x, s->text.data + t->off, t->len, (uint32_t)id);
-        if (had >= 0 && ((s->tokens[had].flags ^ t->flags) & (SPEC_LITERAL | SPEC_ADDED)) == 0) {
+        if (had >= 0 && ((s->tokens[had].flags ^ t->flags) & SPEC_LITERAL) == 0) {
             token_index_destroy(x);
             return why_set(why, ERR_CORRUPT,
                            "%s: ids %" PRId32 " and %zu are both the token \"%.*s\"", where, had,

@@ -350,6 +350,19 @@ static void what_would_change_the_ids_is_refused_by_field(void **state)
     }
 }
 
+// A token written with a real blank is not the token of the byte 20, although both decode to one.
+static void literal_tokens_do_not_take_part_in_merges(void **state)
+{
+    (void)state;
+    struct tokenizer *t =
+        from_json("{\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false},"
+                  "\"decoder\":{\"type\":\"ByteLevel\"},"
+                  "\"model\":{\"type\":\"BPE\",\"vocab\":{\" \":0,\"Ġ\":1,\"a\":2,\"Ġa\":3,\" "
+                  "a\":4},\"merges\":[\"Ġ a\"]}}");
+    expect_ids(t, " a ", 3, true, "3 1");
+    tokenizer_destroy(t);
+}
+
 static void a_printed_tokenizer_is_the_same_tokenizer(void **state)
 {
     (void)state;
@@ -557,6 +570,7 @@ int main(void)
         cmocka_unit_test(scanning_heap_and_definition_merge_alike),
         cmocka_unit_test(a_megabyte_without_a_break_is_encoded),
         cmocka_unit_test(what_would_change_the_ids_is_refused_by_field),
+        cmocka_unit_test(literal_tokens_do_not_take_part_in_merges),
         cmocka_unit_test(a_printed_tokenizer_is_the_same_tokenizer),
         cmocka_unit_test(a_split_pattern_without_end_is_an_error),
         cmocka_unit_test(stop_ids_are_all_ways_to_end),
