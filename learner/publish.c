@@ -2,24 +2,17 @@
 //
 // Life of a version:
 //
-//   publish_buffer ── filled by the trainer ── publish_add: newest, served from memory
-//                                                   │ writer thread
-//                                                   ▼
-//                            file weights/v000042.safetensors (or failed: logged, memory goes on)
-//                                                   │ a newer version is added: the blob is given
-//                                                   back ▼
-//                             served from its file while among the `keep` newest, or pinned; then
-//                             removed
+//   publish_buffer, filled by the trainer, publish_add
+//     -> the newest: served from memory; the writer thread makes weights/v000042.safetensors of it
+//        (or fails to: logged, and memory goes on)
+//     -> a newer one is added: the blob is given back, ranges are served from the file
+//     -> no longer among the `keep` newest, and not pinned: the file is removed
 //
 // A blob is let go when its version is not the newest, its write has ended either way, and nobody
 // is copying from it (readers). Three buffers bound the memory: the newest, the one being filled,
 // and one that the writer has not finished; if the disk is slower than training, publish_buffer
 // waits, and that is the back-pressure. One spare is kept, since faulting in 0.27 GB anew costs a
 // tenth of a second.
-//
-// A file is the flat blob behind a header (safetensors, tensors in table order without gaps), so a
-// range of the blob is a range of the file. Its header's metadata carries version and hash: that is
-// how a restarted learner knows what it has.
 //
 // There is one lock. It is not held over a copy or a disk access, except by publish_forget_after,
 // which runs before a resumed run begins to serve.
@@ -28,23 +21,19 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "common/fs.h"
-#include "common/json.h"
 #include "common/log.h"
-#include "model/source.h"
+#include "learner/publish_file.h"
 
-enum { MAX_BUFFERS = 3, BUFFER_WAIT_S = 60, HEADER_MAX = 16 << 20, HUGE_PAGE = 2 << 20 };
+enum { MAX_BUFFERS = 3, BUFFER_WAIT_S = 60, HUGE_PAGE = 2 << 20 };
 
 struct entry {
     uint64_t version;
@@ -77,11 +66,6 @@ struct publish {
     struct why error_why;
     pthread_t writer;
 };
-
-static char *version_path(const struct publish *p, uint64_t version)
-{
-    return fs_path("%s/v%06" PRIu64 ".safetensors", p->dir, version);
-}
 
 // ---- the list (under the lock)
 
@@ -156,20 +140,6 @@ static void settle(struct publish *p, uint64_t version)
 
 // ---- the writer thread
 
-static enum err write_version(struct publish *p, uint64_t version, struct hash128 hash,
-                              const void *blob, struct why *why)
-{
-    char number[24], hex[HASH_HEX_LEN + 1];
-    (void)snprintf(number, sizeof number, "%" PRIu64, version);
-    hash_hex(hash, hex);
-    const char *const metadata[] = {"version", number, "weights_hash", hex, NULL};
-    char *path = version_path(p, version);
-    enum err e = path ? safetensors_write_flat(path, &p->params, p->dtype, blob, metadata, why)
-                      : why_set(why, ERR_NOMEM, "out of memory");
-    free(path);
-    return e;
-}
-
 static void write_one(struct publish *p, struct entry *entry)
 {
     uint64_t version = entry->version;
@@ -178,7 +148,7 @@ static void write_one(struct publish *p, struct entry *entry)
     struct why why = {""};
     entry->writing = p->writer_busy = true;
     pthread_mutex_unlock(&p->lock);
-    enum err e = write_version(p, version, hash, blob, &why);
+    enum err e = publish_file_write(p->dir, &p->params, p->dtype, version, hash, blob, &why);
     if (e) {
         LOG_ERROR("WEIGHTS_WRITE", "version=%" PRIu64 " error=\"%s\"", version, why.text);
     }
@@ -220,7 +190,7 @@ static void remove_files(struct publish *p)
         p->writer_busy = true;
         settle(p, version);
         pthread_mutex_unlock(&p->lock);
-        char *path = version_path(p, version);
+        char *path = publish_file_path(p->dir, version);
         if (!path || unlink(path) != 0) {
             LOG_WARN("WEIGHTS_REMOVE", "version=%" PRIu64 " error=\"%s\"", version,
                      path ? strerror(errno) : "out of memory");
@@ -264,64 +234,9 @@ static void *writer_main(void *arg)
 
 // ---- what a former run left
 
-// v000042.safetensors -> 42; 0 = another name.
-static uint64_t version_of_name(const char *name)
-{
-    size_t digits = name[0] == 'v' ? strspn(name + 1, "0123456789") : 0;
-    if (digits < 6 || digits > 18 || strcmp(name + 1 + digits, ".safetensors") != 0) {
-        return 0;
-    }
-    return strtoull(name + 1, NULL, 10);
-}
-
-// Bytes before the blob, from the first 8 of the file; checks that the rest is as long as a blob.
-static enum err header_bytes(const struct publish *p, const char *path, const uint8_t first[8],
-                             uint64_t file_bytes, uint64_t *out, struct why *why)
-{
-    uint64_t header = 0;
-    for (int i = 7; i >= 0; i--) {
-        header = header << 8 | first[i];
-    }
-    if (header > HEADER_MAX || file_bytes != 8 + header + p->bytes) {
-        return why_set(why, ERR_CORRUPT,
-                       "%s: %" PRIu64 " bytes, expected a header and %zu of weights", path,
-                       file_bytes, p->bytes);
-    }
-    *out = 8 + header;
-    return ERR_OK;
-}
-
-static enum err file_hash(const struct publish *p, const char *path, struct hash128 *out,
-                          struct why *why)
-{
-    struct fs_map map = {0};
-    uint64_t before = 0;
-    json_t *header = NULL;
-    const char *hex = NULL;
-    enum err e = fs_map_open(path, &map, why);
-    if (!e && map.len < 8) {
-        e = why_set(why, ERR_CORRUPT, "%s: %zu bytes, expected a header", path, map.len);
-    }
-    e = e ? e : header_bytes(p, path, map.data, map.len, &before, why);
-    e = e ? e : json_parse((const char *)map.data + 8, before - 8, path, &header, why);
-    if (!e) {
-        json_t *metadata = json_object_get(header, "__metadata__");
-        e = json_is_object(metadata)
-                ? json_get_str(metadata, "weights_hash", path, &hex, why)
-                : why_set(why, ERR_CORRUPT, "%s: no __metadata__ in the header", path);
-    }
-    if (!e && !hash_from_hex(hex, out)) {
-        e = why_set(why, ERR_CORRUPT, "%s: weights_hash \"%.40s\", expected 32 hex digits", path,
-                    hex);
-    }
-    json_decref(header);
-    fs_map_close(&map);
-    return e;
-}
-
 static enum err take_in_file(struct publish *p, const char *name, struct why *why)
 {
-    uint64_t version = version_of_name(name);
+    uint64_t version = publish_file_version(name);
     size_t len = strlen(name);
     char *path = fs_path("%s/%s", p->dir, name);
     enum err e = path ? ERR_OK : why_set(why, ERR_NOMEM, "%s: out of memory", p->dir);
@@ -331,7 +246,7 @@ static enum err take_in_file(struct publish *p, const char *name, struct why *wh
         struct why bad;
         struct hash128 hash;
         struct entry *entry;
-        if (file_hash(p, path, &hash, &bad)) {
+        if (publish_file_hash(path, p->bytes, &hash, &bad)) {
             LOG_WARN("WEIGHTS_IGNORED", "error=\"%s\"", bad.text);
         } else if ((entry = find_or_insert(p, version)) == NULL) {
             e = why_set(why, ERR_NOMEM, "%s: out of memory", p->dir);
@@ -541,45 +456,6 @@ uint64_t publish_newest(struct publish *p)
 
 // ---- reading
 
-static enum err pread_all(int fd, const char *path, void *out, size_t n, uint64_t at,
-                          struct why *why)
-{
-    for (size_t got = 0; got < n;) {
-        ssize_t r = pread(fd, (char *)out + got, n - got, (off_t)(at + got));
-        if (r == 0 || (r < 0 && errno != EINTR)) {
-            return r == 0 ? why_set(why, ERR_CORRUPT, "%s: ends early", path)
-                          : why_set(why, ERR_IO, "%s: cannot read: %m", path);
-        }
-        got += r > 0 ? (size_t)r : 0;
-    }
-    return ERR_OK;
-}
-
-static enum err read_file_range(const struct publish *p, uint64_t version, uint64_t offset,
-                                void *out, size_t n, struct why *why)
-{
-    char *path = version_path(p, version);
-    if (!path) {
-        return why_set(why, ERR_NOMEM, "version %" PRIu64 ": out of memory", version);
-    }
-    uint8_t first[8];
-    uint64_t before = 0;
-    struct stat st;
-    enum err e = ERR_OK;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &st) != 0) {
-        e = why_set(why, ERR_IO, "%s: cannot open: %m", path);
-    }
-    e = e ? e : pread_all(fd, path, first, sizeof first, 0, why);
-    e = e ? e : header_bytes(p, path, first, (uint64_t)st.st_size, &before, why);
-    e = e ? e : pread_all(fd, path, out, n, before + offset, why);
-    if (fd >= 0) {
-        close(fd);
-    }
-    free(path);
-    return e;
-}
-
 enum err publish_read(struct publish *p, uint64_t version, uint64_t offset, size_t max, void *out,
                       size_t *len, uint64_t *resolved, uint64_t *total, struct hash128 *hash,
                       struct why *why)
@@ -601,7 +477,7 @@ enum err publish_read(struct publish *p, uint64_t version, uint64_t offset, size
     if (n && blob) {
         memcpy(out, blob + offset, n);
     } else if (n) {
-        e = read_file_range(p, version, offset, out, n, why);
+        e = publish_file_read(p->dir, version, p->bytes, offset, out, n, why);
     }
 
     pthread_mutex_lock(&p->lock);
@@ -675,7 +551,7 @@ enum err publish_flush(struct publish *p, struct why *why)
 // undone.
 static void forget(struct publish *p, struct entry *e)
 {
-    char *path = version_path(p, e->version);
+    char *path = publish_file_path(p->dir, e->version);
     if (!path || (unlink(path) != 0 && errno != ENOENT)) {
         LOG_WARN("WEIGHTS_REMOVE", "version=%" PRIu64 " error=\"%s\"", e->version,
                  path ? strerror(errno) : "out of memory");
