@@ -1,7 +1,7 @@
 // batcher.h: a training step cut into micro-batches, a prompt standing once for as many of its
 // completions as fit beside it.
 //
-//   groups A (prompt 4; completions 3 5 2) and B (prompt 2; completions 9 9), 14 rows each:
+//   groups A (prompt 4; completions 3 5 2) and B (prompt 2; completions 9 9), at most 14 rows:
 //     micro-batch 0: A: prompt + 3 + 5 + 2      1: B: prompt + 9      2: B: prompt again + 9
 //
 // The cut is a function of the step alone (samples and hyper.micro_batch_tokens), never of memory
