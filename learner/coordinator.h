@@ -9,8 +9,8 @@
 //
 // Admission (groups of training): while live groups < (staleness_max + 1) * groups_per_step, and
 // only for an actor whose weights are new enough that the group cannot pass the bound: with v =
-// newest version and r = live groups ahead of it, have_version >= v + r / groups_per_step -
-// staleness_max.
+// version that the next batch trains at and r = live groups ahead that no step has taken yet,
+// have_version >= v + r / groups_per_step - staleness_max.
 //
 // The service's part: (1) ledger, checkpoint, versions: after a start or recovery call
 // coordinator_create, then coordinator_start. (2) announce only coordinator_newest_version in
@@ -122,6 +122,11 @@ MUST_CHECK enum err coordinator_submit_sample(struct coordinator *c,
 MUST_CHECK enum err coordinator_submit_verdict(struct coordinator *c,
                                                const struct msg_submit_verdict *m, uint64_t now_ms,
                                                coordinator_ack_fn *fn, void *arg, struct why *why);
+
+// An actor's weights became newer, told by its WAIT_VERSION: its lease request, which may be parked
+// and names older ones, counts as made with these. Unknown incarnations are ignored.
+void coordinator_has_version(struct coordinator *c, struct msg_incarnation incarnation,
+                             uint64_t version);
 
 // Jobs for a verifier, only of checks it offers. *jobs is valid until the next call on c.
 // ERR_NOT_FOUND: nothing now, park. ERR_DENIED: unknown incarnation or not a verifier.

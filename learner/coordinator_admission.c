@@ -253,6 +253,15 @@ static void note_first_lease(struct coordinator *c)
     }
 }
 
+void coordinator_has_version(struct coordinator *c, struct msg_incarnation incarnation,
+                             uint64_t version)
+{
+    struct peer *p = coordinator_peer(c, incarnation);
+    if (p != NULL) {
+        p->have_version = MAX(p->have_version, version);
+    }
+}
+
 enum err coordinator_lease_generate(struct coordinator *c, const struct msg_lease_generate *m,
                                     uint64_t now_ms, coordinator_work_fn *fn, void *arg)
 {
@@ -283,7 +292,7 @@ enum err coordinator_lease_generate(struct coordinator *c, const struct msg_leas
                         t,
                         p,
                         &w->memory,
-                        MIN(m->have_version, c->durable_version),
+                        MIN(MAX(m->have_version, p->have_version), c->durable_version),
                         MIN((size_t)m->max_samples, (size_t)4096),
                         0,
                         groups,

@@ -441,12 +441,11 @@ enum err coordinator_step_done(struct coordinator *c, const struct train_result 
             }
         }
     }
-    uint64_t step = s->train.step;
+    if (c->conf->eval_every > 0 && c->last_done % (uint64_t)c->conf->eval_every == 0) {
+        coordinator_put_eval(c, t);
+    }
     coordinator_free_step(s);
     coordinator_send(c, t, p);
-    if (c->conf->eval_every > 0 && step % (uint64_t)c->conf->eval_every == 0) {
-        coordinator_begin_eval(c);
-    }
     coordinator_settle(c);
     return ERR_OK;
 }

@@ -19,10 +19,9 @@ double coordinator_run_ms(const struct coordinator *c)
            (c->first_lease_ms > 0 ? (double)(c->now_ms - MIN(c->first_lease_ms, c->now_ms)) : 0.0);
 }
 
-void coordinator_begin_eval(struct coordinator *c)
+void coordinator_put_eval(struct coordinator *c, struct ledger_txn *t)
 {
-    if (c->config.n_eval == 0 || c->evaluated_version == c->version || c->failed ||
-        !coordinator_can_send(c)) {
+    if (c->config.n_eval == 0 || c->evaluated_version == c->version) {
         return;
     }
     struct eval *grown = realloc(c->evals, (c->n_evals + 1) * sizeof *grown);
@@ -31,10 +30,6 @@ void coordinator_begin_eval(struct coordinator *c)
         return;
     }
     c->evals = grown;
-    struct ledger_txn *t = coordinator_txn(c);
-    if (t == NULL) {
-        return;
-    }
     struct eval *v = &c->evals[c->n_evals++];
     *v = (struct eval){
         .id = c->next_eval++, .version = c->version, .step = c->last_done, .n = c->config.n_eval};
@@ -42,7 +37,18 @@ void coordinator_begin_eval(struct coordinator *c)
     ledger_put_eval(t, v->id, v->version, v->step, v->n);
     c->ops.pin(c->ops.arg, v->version, true);
     c->work_news[MSG_ROLE_ACTOR] = true;
-    coordinator_send(c, t, NULL);
+}
+
+void coordinator_begin_eval(struct coordinator *c)
+{
+    if (c->config.n_eval == 0 || c->evaluated_version == c->version || !coordinator_can_send(c)) {
+        return;
+    }
+    struct ledger_txn *t = coordinator_txn(c);
+    if (t != NULL) {
+        coordinator_put_eval(c, t);
+        coordinator_send(c, t, NULL);
+    }
 }
 
 static bool is_over(const struct coordinator *c, const struct eval *v)

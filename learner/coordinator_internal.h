@@ -25,6 +25,8 @@ enum {
     COORDINATOR_PEERS_MAX = 1024,
     // A sample that was leased so often and never came is dropped("attempts").
     COORDINATOR_ATTEMPTS_MAX = 8,
+    // A lease that is named in every heartbeat ends after so many lease times all the same.
+    COORDINATOR_RENEWALS_MAX = 16,
     // Verdicts "unscored" before a sample is dropped: two retries.
     COORDINATOR_TRIES_MAX = 3,
 };
@@ -40,7 +42,8 @@ struct peer {
     size_t n_checks;
     char waits_for[LIMIT_NAME_BYTES + 1];
     uint64_t waits_since_ms;
-    size_t leases;    // samples or jobs it holds
+    uint64_t have_version;    // actors: newest weights it said it has
+    size_t leases;            // samples or jobs it holds
 };
 
 // A lease of a sample to an actor or of a job to a verifier.
@@ -61,6 +64,7 @@ struct sample {
     struct msg_incarnation last_owner;    // of the newest attempt, also after its lease ended
     bool has_last_owner;
     uint64_t lease_version;
+    bool overtime;    // its last lease ran out of renewals: naming it does not bring it back
     const char *reissue_reason;    // static text
     struct msg_incarnation last_verifier;
     bool has_last_verifier;
@@ -236,8 +240,10 @@ json_t *coordinator_eval_stats(const struct coordinator *c, uint64_t eval_id, ui
                                double *reward_mean);
 
 // ---- coordinator_eval.c ----
-void coordinator_begin_eval(
-    struct coordinator *c);    // of the newest version, unless it was evaluated already
+// An evaluation of the newest version, unless it was evaluated already: into t, or at once (unless
+// the ledger's queue is full).
+void coordinator_put_eval(struct coordinator *c, struct ledger_txn *t);
+void coordinator_begin_eval(struct coordinator *c);
 void coordinator_check_evals(struct coordinator *c);    // the ones that are over
 void coordinator_check_stop(struct coordinator *c);
 double coordinator_run_ms(const struct coordinator *c);

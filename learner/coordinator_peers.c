@@ -1,12 +1,13 @@
 // coordinator_peers.c: who is there, what they hold, and when a lease ends.
 //
 // A lease ends in one of three ways, and what it covered is free again at once:
-//   not held   its owner sent two heartbeats, at least half a heartbeat interval apart, that do not
-//   name it (a reply that was lost, a slot that was given up) silent     its owner was not heard of
-//   for lease_ms (a crash, a cut cable) overtime   score jobs only: lease_ms have passed. A
-//   verifier kills its workers long before that
-// A generation lease that is named is renewed without end: a long answer is not an error. What
-// bounds it is the staleness rule (coordinator_batch.c).
+// - not held: its owner sent two heartbeats, at least half a heartbeat interval apart, that do not
+//   name it (a reply that was lost, a slot that was given up);
+// - silent: its owner was not heard of for lease_ms (a crash, a cut cable);
+// - overtime: a score job after lease_ms (a verifier kills its workers long before that), a sample
+//   after 16 of them.
+// Naming a sample in heartbeats renews its lease: a long answer is not an error. What bounds it in
+// practice is the staleness rule (coordinator_batch.c).
 //
 // After a restart of the learner the owners are known from the ledger by incarnation only. They get
 // lease_ms to come back; a heartbeat that names a sample keeps its lease, also before the process
@@ -129,6 +130,7 @@ enum err coordinator_hello(struct coordinator *c, const struct msg_hello *h, uin
 void coordinator_lease(struct coordinator *c, struct sample *s, struct peer *p, bool told)
 {
     coordinator_unlease(s);
+    s->overtime = false;
     s->lease = (struct lease){.owner = p, .since_ms = c->now_ms, .told = told};
     p->leases++;
 }
@@ -157,11 +159,13 @@ void coordinator_expire(struct coordinator *c)
             if (s->lease.owner == NULL) {
                 continue;
             }
+            uint64_t age_ms = c->now_ms - s->lease.since_ms, lease_ms = (uint64_t)c->conf->lease_ms;
+            uint64_t renewals = s->state == LEDGER_RECEIVED ? 1 : COORDINATOR_RENEWALS_MAX;
             if (!coordinator_alive(c, s->lease.owner)) {
                 end_lease(c, s, "silent");
-            } else if (s->state == LEDGER_RECEIVED &&
-                       c->now_ms - s->lease.since_ms > (uint64_t)c->conf->lease_ms) {
+            } else if (age_ms > lease_ms * renewals) {
                 end_lease(c, s, "overtime");
+                s->overtime = true;
             }
         }
     }
@@ -176,8 +180,8 @@ static void mark_held(struct coordinator *c, struct peer *p, const struct msg_he
         struct sample *s = coordinator_sample(c, m->held[i]);
         bool wanted = s != NULL &&
                       s->state == (p->role == MSG_ROLE_ACTOR ? LEDGER_GENERATING : LEDGER_RECEIVED);
-        if (wanted && s->lease.owner == NULL && p->role == MSG_ROLE_ACTOR && s->has_last_owner &&
-            msg_incarnation_equal(s->last_owner, p->incarnation)) {
+        if (wanted && s->lease.owner == NULL && !s->overtime && p->role == MSG_ROLE_ACTOR &&
+            s->has_last_owner && msg_incarnation_equal(s->last_owner, p->incarnation)) {
             coordinator_lease(c, s, p, true);
         }
         if (wanted && s->lease.owner == p) {

@@ -10,8 +10,7 @@
 
 extern const char ledger_schema_sql[];
 
-// Statements of the writing side, prepared at first use. The names are those of the SQL table in
-// ledger_apply.c.
+// Statements of the writing side, prepared at first use; their SQL is in ledger_statements.c.
 enum ledger_sql {
     SQL_META,
     SQL_CONFIG_CHANGE,
@@ -46,6 +45,8 @@ enum ledger_sql {
     SQL_EVAL_CONSUME,
     SQL_COUNT,
 };
+
+extern const char *const ledger_statements[SQL_COUNT];
 
 struct ledger {
     sqlite3 *db;
