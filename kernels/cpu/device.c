@@ -1,9 +1,9 @@
-// device.c: the CPU as a device: its memory, its scratch, and the choice of an instruction set.
+// device.c: the CPU as a device: its scratch memory and the choice of an instruction set.
 //
-// Device memory is host memory here, so upload and download are copies, but callers may not know
-// that. The set is chosen once, when the device is opened, by asking the CPU; all sets give the
-// same forward bits, so the choice is about speed alone. Scratch memory is allocated with the
-// device and never grows.
+// The set is chosen once, when the device is opened, by asking the CPU; all sets give the same
+// forward bits, so the choice is about speed alone. Which tables exist at all is decided by the
+// build (CARAVAN_X86). Scratch memory is allocated with the device and never grows: ops cannot run
+// out of memory.
 
 #include "kernels/cpu/device.h"
 
@@ -11,62 +11,6 @@
 #include <string.h>
 
 #include "kernels/cpu/ops.h"
-
-enum { ALIGNMENT = 64 };
-
-static void *aligned_zeroed(size_t bytes)
-{
-    if (bytes > SIZE_MAX - ALIGNMENT) {
-        return NULL;
-    }
-    size_t rounded = cpu_div_up(MAX(bytes, (size_t)1), ALIGNMENT) * ALIGNMENT;
-    void *p = aligned_alloc(ALIGNMENT, rounded);
-    if (p != NULL) {
-        memset(p, 0, rounded);
-    }
-    return p;
-}
-
-enum err cpu_alloc(struct device *d, size_t bytes, void **out, struct why *why)
-{
-    (void)d;
-    void *p = aligned_zeroed(bytes);
-    if (p == NULL) {
-        return why_set(why, ERR_NOMEM, "cpu device: cannot allocate %zu bytes", bytes);
-    }
-    *out = p;
-    return ERR_OK;
-}
-
-void cpu_release(struct device *d, void *p)
-{
-    (void)d;
-    free(p);
-}
-
-void cpu_upload(struct device *d, void *dst, const void *host, size_t bytes)
-{
-    (void)d;
-    memcpy(dst, host, bytes);
-}
-
-void cpu_download(struct device *d, void *host, const void *src, size_t bytes)
-{
-    (void)d;
-    memcpy(host, src, bytes);
-}
-
-void cpu_copy(struct device *d, void *dst, const void *src, size_t bytes)
-{
-    (void)d;
-    memmove(dst, src, bytes);
-}
-
-void cpu_zero(struct device *d, void *dst, size_t bytes)
-{
-    (void)d;
-    memset(dst, 0, bytes);
-}
 
 struct isa {
     const char *kind, *name;
@@ -129,13 +73,18 @@ enum err cpu_device_open(const char *kind, struct pool *pool, struct device **ou
     d->base.pool = pool;
     d->base.state = d;
     d->isa = isa->name;
-    d->dw_panels = aligned_zeroed(sizeof(float) * DW_ROWS * DW_COLS);
-    d->stats = aligned_zeroed(sizeof *d->stats * STATS_MAX);
-    d->partials = aligned_zeroed(sizeof *d->partials * PARTIALS_MAX);
-    if (d->dw_panels == NULL || d->stats == NULL || d->partials == NULL) {
-        cpu_device_close(&d->base);
-        return why_set(why, ERR_NOMEM, "device %s: out of memory for scratch", kind);
+    void *panels = NULL, *stats = NULL, *partials = NULL;
+    if (cpu_alloc(&d->base, sizeof(float) * DW_ROWS * DW_COLS, &panels, why) != ERR_OK ||
+        cpu_alloc(&d->base, sizeof *d->stats * STATS_MAX, &stats, why) != ERR_OK ||
+        cpu_alloc(&d->base, sizeof *d->partials * PARTIALS_MAX, &partials, why) != ERR_OK) {
+        cpu_release(&d->base, panels);
+        cpu_release(&d->base, stats);
+        free(d);
+        return ERR_NOMEM;
     }
+    d->dw_panels = panels;
+    d->stats = stats;
+    d->partials = partials;
     *out = &d->base;
     return ERR_OK;
 }
@@ -143,9 +92,9 @@ enum err cpu_device_open(const char *kind, struct pool *pool, struct device **ou
 void cpu_device_close(struct device *d)
 {
     struct cpu_device *c = d->state;
-    free(c->dw_panels);
-    free(c->stats);
-    free(c->partials);
+    cpu_release(d, c->dw_panels);
+    cpu_release(d, c->stats);
+    cpu_release(d, c->partials);
     free(c);
 }
 

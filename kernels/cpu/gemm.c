@@ -19,7 +19,7 @@
 #include "kernels/cpu/ops.h"
 #include "kernels/cpu/tile.h"
 
-enum { PREFETCH = 16 * LANES };    // 1 KB ahead
+enum { PREFETCH = 32 * LANES };    // 2 KB ahead
 
 struct tile_args {
     size_t K, ldx, ldo;

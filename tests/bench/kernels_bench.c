@@ -57,6 +57,21 @@ static float *random_floats(struct device *d, size_t n)
     return p;
 }
 
+// Packed weights; their memory must have been written, or all pages would be one page of zeros.
+static void *random_weights(struct device *d, size_t N, size_t K)
+{
+    uint16_t *host = malloc(N * K * sizeof *host);
+    CHECK(host != NULL);
+    struct rng r = rng_make(N, 2);
+    for (size_t i = 0; i < N * K; i++) {
+        host[i] = bf16_from_f32((float)rng_f64(&r) - 0.5f);
+    }
+    void *p = alloc(d, d->ops->packed_bytes(DTYPE_BF16, N, K));
+    d->ops->pack(d, DTYPE_BF16, N, K, host, p);
+    free(host);
+    return p;
+}
+
 struct job {
     struct device *d;
     const struct shape *s;
@@ -101,8 +116,8 @@ static void bench_products(struct device *d, const char *kind, bool dw)
         struct job j = {.d = d, .s = s};
         j.x = random_floats(d, rows[3] * s->K);
         j.y = random_floats(d, rows[3] * s->N);
-        j.dw = dw ? alloc(d, s->N * s->K * sizeof *j.dw) : NULL;
-        j.w = alloc(d, d->ops->packed_bytes(DTYPE_BF16, s->N, s->K));
+        j.dw = dw ? random_floats(d, s->N * s->K) : NULL;
+        j.w = random_weights(d, s->N, s->K);
         for (size_t r = 0; r < ARRAY_LEN(rows); r++) {
             j.R = rows[r];
             double flop = 2.0 * (double)(j.R * s->N * s->K);

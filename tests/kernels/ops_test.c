@@ -426,11 +426,30 @@ static void devices_are_named_and_refused_by_name(void **state)
     assert_null(d);
     assert_int_equal(device_open("cpu", NULL, &d, &why), ERR_OK);
     assert_non_null(device_isa(d));
-    void *p = &why;
-    assert_int_equal(d->ops->alloc(d, SIZE_MAX / 2, &p, &why), ERR_NOMEM);
-    assert_ptr_equal(p, &why);
     device_close(d);
     device_close(NULL);
+}
+
+static void memory_is_aligned_zeroed_and_refused_with_a_reason(void **state)
+{
+    (void)state;
+    struct device *d = kit_open("cpu-portable", 1);
+    const size_t sizes[] = {0, 1, 65, 4 << 20, (9 << 20) + 3};
+    for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+        unsigned char *p = kit_alloc(d, sizes[i]);
+        assert_int_equal((uintptr_t)p % 64, 0);
+        for (size_t j = 0; j < sizes[i]; j++) {
+            assert_int_equal(p[j], 0);
+        }
+        d->ops->release(d, p);
+    }
+    struct why why;
+    void *p = &why;
+    assert_int_equal(d->ops->alloc(d, SIZE_MAX, &p, &why), ERR_NOMEM);
+    assert_ptr_equal(p, &why);
+    assert_non_null(strstr(why.text, "bytes"));
+    d->ops->release(d, NULL);
+    kit_close(d);
 }
 
 int main(void)
@@ -447,6 +466,7 @@ int main(void)
         cmocka_unit_test(sum_squares_adds_all),
         cmocka_unit_test(adamw_follows_the_paper),
         cmocka_unit_test(devices_are_named_and_refused_by_name),
+        cmocka_unit_test(memory_is_aligned_zeroed_and_refused_with_a_reason),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
