@@ -61,6 +61,7 @@ struct service {
 static void submit_more(struct service *s);
 static void lease_more(struct service *s);
 static void fetch_more(struct service *s);
+static void wait_version(struct service *s);
 
 static void fail(struct service *s, enum err e, const char *what, const char *text)
 {
@@ -176,6 +177,7 @@ static void on_reloaded(void *arg, const struct reload_outcome *o)
     } else if (s->wanted_pin == o->version) {
         s->wanted_pin = 0;
     }
+    wait_version(s);
     lease_more(s);
     fetch_more(s);
 }
@@ -191,14 +193,15 @@ static void on_version(void *arg, enum err e, const struct msg *reply, const cha
     }
 }
 
+// Only with the newest weights in hand: what it says it has, the learner leases work for.
 static void wait_version(struct service *s)
 {
-    if (s->version_call || s->stopping) {
+    if (s->version_call || s->stopping || s->loaded < s->newest) {
         return;
     }
     struct msg m = {.type = MSG_WAIT_VERSION,
                     .wait_version = {.incarnation = s->incarnation,
-                                     .have_version = s->newest,
+                                     .have_version = s->loaded,
                                      .timeout_ms = LIMIT_LONG_POLL_MS}};
     s->version_call = bus_client_call(s->bus, &m, CALL_MS, on_version, s, NULL) == ERR_OK;
 }

@@ -326,6 +326,9 @@ static void on_request(void *arg, struct bus_request *r)
         park_or_try(s, r, try_score, m->lease_score.timeout_ms, now);
         break;
     case MSG_WAIT_VERSION:
+        coordinator_has_version(s->coordinator, m->wait_version.incarnation,
+                                m->wait_version.have_version);
+        s->retry_generate = true;
         park_or_try(s, r, try_version, m->wait_version.timeout_ms, now);
         break;
     default:
