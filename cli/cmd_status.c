@@ -84,7 +84,7 @@ static int run(const struct command *self, int argc, char **argv)
 {
     struct options o = {0};
     struct words words;
-    struct why why, none;
+    struct why why, none = {{0}};
     json_t *status;
     int rc = args_parse(self, argc, argv, &o, &words);
     if (rc >= 0) {
@@ -97,10 +97,11 @@ static int run(const struct command *self, int argc, char **argv)
     if (status_fetch(where, 5000, &status, &why) == ERR_OK) {
         rc = print_live(self, status, o.json);
         json_decref(status);
-    } else if (!o.json && settings_check_run(where, &none) == ERR_OK) {
+    } else if (settings_check_run(where, &none) == ERR_OK && !o.json) {
         rc = print_from_ledger(self, where);
     } else {
-        rc = cli_fail(self, &why);
+        // A word with a colon is an address; anything else is meant as a folder.
+        rc = cli_fail(self, !strchr(where, ':') && none.text[0] ? &none : &why);
     }
     free(where);
     return rc;
