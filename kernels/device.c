@@ -91,6 +91,12 @@ static double exp_double(double x)
     return sum;
 }
 
+// 1 / (k (k + 1)) and 1 / (k (k - 1)): the ratios between terms of the two series, from k = 2.
+static const double sine_ratio[] = {1.0 / 6,   1.0 / 20,  1.0 / 42,  1.0 / 72, 1.0 / 110,
+                                    1.0 / 156, 1.0 / 210, 1.0 / 272, 1.0 / 342};
+static const double cosine_ratio[] = {1.0 / 2,   1.0 / 12,  1.0 / 30,  1.0 / 56, 1.0 / 90,
+                                      1.0 / 132, 1.0 / 182, 1.0 / 240, 1.0 / 306};
+
 // 0 <= x < 2^20
 static void sincos_double(double x, double *sine, double *cosine)
 {
@@ -99,9 +105,9 @@ static void sincos_double(double x, double *sine, double *cosine)
     double r =
         ((x - dn * 0x1.921fb54400000p+0) - dn * 0x1.0b4611a600000p-34) - dn * 0x1.3198a2e037073p-69;
     double z = r * r, s = 1.0, c = 1.0;
-    for (int k = 18; k >= 2; k -= 2) {
-        s = 1.0 - s * z / (k * (k + 1));
-        c = 1.0 - c * z / (k * (k - 1));
+    for (size_t k = ARRAY_LEN(sine_ratio); k-- > 0;) {
+        s = 1.0 - s * z * sine_ratio[k];
+        c = 1.0 - c * z * cosine_ratio[k];
     }
     s *= r;
     switch (n & 3) {

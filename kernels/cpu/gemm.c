@@ -189,6 +189,7 @@ static void gemm_task(void *arg, size_t chunk, int thread)
 void OP(gemm)(struct device *d, enum dtype t, enum gemm_mode mode, size_t R, size_t N, size_t K,
               const float *x, size_t ldx, const void *packed, float *out, size_t ldo)
 {
+    CHECK(N > 0 && K > 0);
     if (R == 0) {
         return;
     }

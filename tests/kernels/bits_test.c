@@ -12,7 +12,12 @@
 
 #include <cmocka.h>
 
+#include "common/hash.h"
 #include "kit.h"
+
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
 
 enum { N_SHAPES = 6, MAX_OUT = 1 << 18 };
 
@@ -147,6 +152,50 @@ static void instruction_sets_and_threads_do_not_show(void **state)
         }
         free(want.x);
     }
+}
+
+// The bits themselves, so that compilers, flags and years can be compared as well: gcc and clang
+// builds must both pass. Whoever changes the arithmetic on purpose changes these and, with them,
+// numerics_id in kernels/cpu/table.c.
+static void these_are_the_bits_of_cpu_f32_1(void **state)
+{
+    (void)state;
+    static const char *const want[N_SHAPES] = {
+        "4d1eb20b0c55682cca4e8d893a7347dd", "ea5d30b41f90abfe3e36a4f5f777e309",
+        "ebe93f980184474b9ed133fb07f44571", "c7e293b4fd1c42183fbbf696441aabca",
+        "71e6d05be862a72c43641bf36b7dacd9", "a34b8723d829bd48ebc31709683018c2",
+    };
+    for (size_t i = 0; i < N_SHAPES; i++) {
+        struct pass p = shape(i);
+        struct result got = forward("cpu-portable", 1, &p);
+        char text[HASH_HEX_LEN + 1];
+        hash_hex(hash_bytes(got.x, got.n * sizeof *got.x), text);
+        assert_string_equal(text, want[i]);
+        free(got.x);
+    }
+}
+
+// FTZ and DAZ are part of the arithmetic; an op sets them itself, whatever its caller's thread had.
+static void subnormals_are_zero_on_every_path(void **state)
+{
+    (void)state;
+#ifdef __x86_64__
+    for (int kind = 0; kind < KIT_KINDS; kind++) {
+        struct device *d = kit_open(kit_kinds[kind], 1);
+        if (d == NULL) {
+            continue;
+        }
+        float x = 1e-10f, w[16] = {1e-30f}, out[16], zero = 0.0f;
+        void *packed = kit_pack(d, DTYPE_F32, 16, 1, w, NULL);
+        _mm_setcsr(_mm_getcsr() & ~0x8040u);
+        d->ops->gemm(d, DTYPE_F32, GEMM_SET, 1, 16, 1, &x, 1, packed, out, 16);
+        kit_same_bits("1e-40", 1, out, &zero);
+        d->ops->release(d, packed);
+        kit_close(d);
+    }
+#else
+    skip();
+#endif
 }
 
 // A decode step of one row must give what a prefill of 70 gave.
@@ -285,6 +334,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(instruction_sets_and_threads_do_not_show),
+        cmocka_unit_test(these_are_the_bits_of_cpu_f32_1),
+        cmocka_unit_test(subnormals_are_zero_on_every_path),
         cmocka_unit_test(a_row_alone_equals_the_row_among_others),
         cmocka_unit_test(where_keys_lie_and_who_shares_them_does_not_show),
         cmocka_unit_test(gradients_do_not_depend_on_threads),
