@@ -1,4 +1,4 @@
-// bus.h: requests and replies between daemons over NNG; the only file pair that knows NNG.
+// bus.h: requests and replies between daemons over NNG; only bus_server.c and bus_client.c know NNG.
 //
 // The learner listens on two addresses: ADDRESS ("do": answered at once) and its neighbour ("wait": long polls). For ipc://PATH the neighbour is ipc://PATH.wait,
 // for tcp://HOST:PORT it is PORT+1. Handlers and callbacks run on the libuv loop thread; NNG's own threads only fill a mailbox.
@@ -21,8 +21,12 @@ MUST_CHECK enum err bus_server_create(uv_loop_t *loop, const char *address, bus_
 const char *bus_server_address(const struct bus_server *s);         // as bound (a tcp port 0 is resolved)
 const char *bus_server_wait_address(const struct bus_server *s);
 uint64_t bus_server_malformed(const struct bus_server *s);          // messages refused so far
+uint64_t bus_server_renewals(const struct bus_server *s);           // listeners replaced because NNG had stopped accepting
 const struct msg *bus_request_msg(const struct bus_request *r);     // valid until the reply
 bool bus_request_waits(const struct bus_request *r);                // came in on the "wait" endpoint
+// False once the connection it came over is gone: a reply would reach nobody (the client repeats the request on its next connection).
+// Ask before work is given to a parked request.
+bool bus_request_alive(const struct bus_request *r);
 // Encodes and sends; consumes r whatever happens. An unencodable reply is sent as FAULT. Loop thread.
 void bus_reply(struct bus_request *r, const struct msg *reply);
 void bus_reply_fault(struct bus_request *r, enum err code, const char *text);

@@ -3,15 +3,19 @@
 // A call is an encoded request, a deadline and a callback. Its life, all on the loop thread:
 //
 //   SENDING --sent--> RECEIVING --reply--> callback
-//      ^                  | silence: RETRY_DO_MS, then twice that …     | connection lost
+//      ^                  | silence: RETRY_…_MS, then twice that …     | connection lost
 //      +------------------+<-------------- PAUSED (PAUSE_MS) <----------+
 //
-// SENDING waits for a connection, which NNG dials again and again (50 ms … 1 s between tries), so a
+// SENDING waits for a connection, which NNG dials again and again (50 … 500 ms between tries), so a
 // learner that restarts simply answers later. Each attempt carries the same request id and the same
 // bytes; the learner's side is idempotent. A late reply to an earlier attempt is discarded by NNG,
 // which is why the silence doubles: a learner that needs 3 s per reply is still heard. NNG's own
 // resending is off (it repeats parked polls every minute). Deadlines and pauses are the aio's own
 // timeouts, so no timer handles exist.
+//
+// NNG 1.5.2 stops dialing for ever when a connection breaks before its handshake (the learner is
+// killed at the wrong moment). A call that finds no connection for STALL_MS therefore replaces the
+// dialer.
 //
 // Every call has its own context and aio. An aio callback runs on NNG's thread and only puts the
 // call into a mailbox, which has a place for each of the CALLS_MAX calls.
@@ -33,10 +37,12 @@
 enum {
     CALLS_MAX = 1024,
     RETRY_DO_MS = 2000,
+    RETRY_FETCH_MS = 15000,    // a chunk of weights over a slow line is not silence
     RETRY_WAIT_MS = LIMIT_LONG_POLL_MS + 2000,
     PAUSE_MS = 50,
     REDIAL_MIN_MS = 50,
-    REDIAL_MAX_MS = 1000,
+    REDIAL_MAX_MS = 500,
+    STALL_MS = 1500,
 };
 
 enum call_state { CALL_SENDING, CALL_RECEIVING, CALL_PAUSED };
@@ -59,7 +65,9 @@ struct call {
 
 struct endpoint {
     nng_socket sock;
-    bool open;
+    nng_dialer dialer;
+    bool open, dials;
+    uint64_t dialed_ms;    // when the dialer was started
     struct bus_address address;
 };
 
@@ -77,11 +85,35 @@ struct bus_client {
 };
 
 // ---- endpoints ----
+static int start_dialer(struct endpoint *p)
+{
+    char text[BUS_ADDRESS_SIZE];
+    bool ipc = p->address.ipc;
+    nng_dialer d;
+    bus_address_format(&p->address, text);
+    int rv = nng_dialer_create(&d, p->sock, text);
+    if (rv != 0) {
+        return rv;
+    }
+    (void)((rv = nng_dialer_set_size(d, NNG_OPT_RECVMAXSZ, BUS_RECV_MAX)) != 0 ||
+           (rv = nng_dialer_set_ms(d, NNG_OPT_RECONNMINT, REDIAL_MIN_MS)) != 0 ||
+           (rv = nng_dialer_set_ms(d, NNG_OPT_RECONNMAXT, REDIAL_MAX_MS)) != 0 ||
+           (rv = ipc ? 0 : nng_dialer_set_bool(d, NNG_OPT_TCP_KEEPALIVE, true)) != 0 ||
+           (rv = nng_dialer_start(d, NNG_FLAG_NONBLOCK)) != 0);
+    if (rv != 0) {
+        nng_dialer_close(d);
+        return rv;
+    }
+    p->dialer = d;
+    p->dials = true;
+    p->dialed_ms = clock_mono_ms();
+    return 0;
+}
+
 static enum err dial(const struct bus_address *a, struct endpoint *out, struct why *why)
 {
     char text[BUS_ADDRESS_SIZE];
     struct endpoint p = {.open = true, .address = *a};
-    nng_dialer d;
     bus_address_format(a, text);
     if (!a->ipc && a->port == 0) {
         return why_set(why, ERR_INVALID, "%s: port 0 cannot be connected to", text);
@@ -90,19 +122,32 @@ static enum err dial(const struct bus_address *a, struct endpoint *out, struct w
     if (rv != 0) {
         return why_set(why, ERR_IO, "%s: open: %s", text, nng_strerror(rv));
     }
-    (void)((rv = nng_socket_set_ms(p.sock, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE)) != 0 ||
-           (rv = nng_dialer_create(&d, p.sock, text)) != 0 ||
-           (rv = nng_dialer_set_size(d, NNG_OPT_RECVMAXSZ, BUS_RECV_MAX)) != 0 ||
-           (rv = nng_dialer_set_ms(d, NNG_OPT_RECONNMINT, REDIAL_MIN_MS)) != 0 ||
-           (rv = nng_dialer_set_ms(d, NNG_OPT_RECONNMAXT, REDIAL_MAX_MS)) != 0 ||
-           (rv = a->ipc ? 0 : nng_dialer_set_bool(d, NNG_OPT_TCP_KEEPALIVE, true)) != 0 ||
-           (rv = nng_dialer_start(d, NNG_FLAG_NONBLOCK)) != 0);
-    if (rv != 0) {
+    if ((rv = nng_socket_set_ms(p.sock, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE)) != 0 ||
+        (rv = start_dialer(&p)) != 0) {
         nng_close(p.sock);
         return why_set(why, ERR_IO, "%s: dial: %s", text, nng_strerror(rv));
     }
     *out = p;
     return ERR_OK;
+}
+
+// Replaces a dialer that has had STALL_MS and holds no connection.
+static void redial(struct endpoint *p)
+{
+    nng_stat *stats;
+    if (p->dials) {
+        if (clock_mono_ms() < p->dialed_ms + STALL_MS || nng_stats_get(&stats) != 0) {
+            return;
+        }
+        uint64_t pipes = bus_nng_counter(stats, "dialer", nng_dialer_id(p->dialer), "pipes");
+        nng_stats_free(stats);
+        if (pipes > 0) {    // connected, but busy
+            return;
+        }
+        nng_dialer_close(p->dialer);
+        p->dials = false;
+    }
+    (void)start_dialer(p);    // on failure the next stalled call tries again
 }
 
 static void hang_up(struct endpoint *p)
@@ -193,7 +238,7 @@ static void call_attempt(struct call *k)
     }
     k->state = CALL_SENDING;
     nng_aio_set_msg(k->aio, m);
-    nng_aio_set_timeout(k->aio, (nng_duration)(k->deadline_ms - now));
+    nng_aio_set_timeout(k->aio, (nng_duration)MIN(k->deadline_ms - now, (uint64_t)STALL_MS + 1));
     nng_ctx_send(k->ctx, k->aio);
 }
 
@@ -241,6 +286,8 @@ static void call_failed(struct call *k, int rv)
     } else if (rv == NNG_ETIMEDOUT) {
         if (k->state == CALL_RECEIVING) {
             k->silence_ms *= 2;
+        } else {
+            redial(endpoint_of(k));
         }
         call_attempt(k);
     } else {    // mostly NNG_ECONNRESET: the learner went away
@@ -364,7 +411,9 @@ enum err bus_client_call(struct bus_client *c, const struct msg *m, uint32_t tim
     }
     k->timeout_ms = timeout_ms;
     k->deadline_ms = clock_mono_ms() + MAX(timeout_ms, 20u);    // at least one attempt
-    k->silence_ms = waits ? RETRY_WAIT_MS : RETRY_DO_MS;
+    k->silence_ms = waits                          ? RETRY_WAIT_MS
+                    : m->type == MSG_FETCH_WEIGHTS ? RETRY_FETCH_MS
+                                                   : RETRY_DO_MS;
     k->fn = fn;
     k->arg = arg;
     k->next = c->calls;

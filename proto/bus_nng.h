@@ -3,6 +3,7 @@
 #define CARAVAN_PROTO_BUS_NNG_H
 
 #include <nng/nng.h>
+#include <string.h>
 
 #include "common/buf.h"
 #include "proto/limits.h"
@@ -33,6 +34,20 @@ static inline void bus_nng_drop(nng_aio *aio)
         nng_aio_set_msg(aio, NULL);
         nng_msg_free(m);
     }
+}
+
+// One counter of the listener or dialer (kind) with this id, 0 when there is none. Searched by
+// hand: nng_stat_find_listener and _dialer of 1.5.2 return the first of all.
+static inline uint64_t bus_nng_counter(nng_stat *stats, const char *kind, int id, const char *name)
+{
+    for (nng_stat *s = nng_stat_child(stats); s != NULL; s = nng_stat_next(s)) {
+        nng_stat *its_id = nng_stat_find(s, "id"), *counter = nng_stat_find(s, name);
+        if (strcmp(nng_stat_name(s), kind) == 0 && its_id != NULL && counter != NULL &&
+            nng_stat_value(its_id) == (uint64_t)id) {
+            return nng_stat_value(counter);
+        }
+    }
+    return 0;
 }
 
 #endif

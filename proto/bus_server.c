@@ -11,6 +11,13 @@
 // NNG's threads and only put the slot into a mailbox; a slot has one operation at a time, so a box
 // of one place per slot never fills.
 //
+// NNG 1.5.2 has a fault that would deafen a learner: a peer that disconnects before the listener
+// has written its 8 bytes of handshake (a client killed at the wrong moment, a port scan) ends the
+// accept loop for ever, while the kernel goes on accepting. It leaves a trace in the listener's
+// counter "other", as harmless faults do. So a timer looks at that counter; when it has moved, a
+// connection of our own must raise the counter "accept" within PROBE_TICKS, or the listener is
+// closed and made anew (its clients reconnect and repeat their requests).
+//
 // A message that does not decode, is no request, or came to the wrong endpoint is answered with
 // FAULT and counted. A reply to a peer that has gone is dropped by NNG; a peer that does not read
 // its replies loses the slot's reply after SEND_MS.
@@ -22,14 +29,24 @@
 
 #include <nng/nng.h>
 #include <nng/protocol/reqrep0/rep.h>
+#include <nng/protocol/reqrep0/req.h>
 
+#include "common/log.h"
 #include "common/mailbox.h"
 #include "proto/bus_address.h"
 #include "proto/bus_nng.h"
 #include "proto/pack.h"
 #include "proto/sockfile.h"
 
-enum { N_DO = 32, N_WAIT = 256, N_SLOTS = N_DO + N_WAIT, SEND_MS = 10000, PORT_TRIES = 16 };
+enum {
+    N_DO = 32,
+    N_WAIT = 256,
+    N_SLOTS = N_DO + N_WAIT,
+    SEND_MS = 10000,
+    PORT_TRIES = 16,
+    GUARD_MS = 250,
+    PROBE_TICKS = 4,
+};
 
 enum slot_state { SLOT_IDLE, SLOT_LISTENING, SLOT_HELD, SLOT_REPLYING };
 
@@ -39,22 +56,34 @@ struct bus_request {
     nng_aio *aio;
     bool has_ctx, waits;
     enum slot_state state;
+    nng_pipe pipe;     // while HELD: the connection it came over
     struct msg msg;    // while HELD
+};
+
+// One of the two endpoints and what its guard knows.
+struct post {
+    nng_socket sock;
+    nng_listener listener;
+    bool open, deaf;    // deaf: has no listener at the moment
+    char address[BUS_ADDRESS_SIZE];
+    struct bus_address parsed;
+    uint64_t faults, accepted;    // counters at the last look
+    nng_socket probe;
+    int probe_ticks;    // left for the probe; 0 = none is out
 };
 
 struct bus_server {
     uv_loop_t *loop;
     bus_handler_fn *handler;
     void *arg;
-    nng_socket do_sock, wait_sock;
-    bool has_do, has_wait;
-    char address[BUS_ADDRESS_SIZE], wait_address[BUS_ADDRESS_SIZE];
+    struct post to_do, to_wait;
+    uint64_t renewals;
+    uv_timer_t guard;
     struct bus_request slots[N_SLOTS];
     struct mailbox *box;
     struct buf scratch;    // encoded replies
     uint64_t malformed;
     bool closing, closed;
-    uv_timer_t closer;
     void (*on_closed)(void *arg);
     void *on_closed_arg;
 };
@@ -74,43 +103,71 @@ static enum err nng_err(int rv)
     }
 }
 
-// Opens a REP socket listening on *a; a->port 0 becomes the port that was bound.
-static enum err listen_on(struct bus_address *a, nng_socket *out, struct why *why)
+// Starts a listener on the post's socket and address; *port is the port that was bound.
+static enum err start_listener(struct post *p, int *port, struct why *why)
 {
-    char text[BUS_ADDRESS_SIZE];
-    nng_socket sock;
     nng_listener l;
-    bus_address_format(a, text);
-    if (a->ipc) {
-        enum err e = sockfile_make_way(a->host, why);
+    bool ipc = p->parsed.ipc;
+    if (ipc) {
+        enum err e = sockfile_make_way(p->parsed.host, why);
         if (e != ERR_OK) {
             return e;
         }
     }
-    int rv = nng_rep0_open(&sock);
+    int rv = nng_listener_create(&l, p->sock, p->address);
     if (rv != 0) {
-        return why_set(why, nng_err(rv), "%s: open: %s", text, nng_strerror(rv));
+        return why_set(why, nng_err(rv), "%s: listen: %s", p->address, nng_strerror(rv));
     }
-    int port = (int)a->port;
-    (void)((rv = nng_listener_create(&l, sock, text)) != 0 ||
-           (rv = nng_listener_set_size(l, NNG_OPT_RECVMAXSZ, BUS_RECV_MAX)) != 0 ||
-           (rv = a->ipc ? nng_listener_set_int(l, NNG_OPT_IPC_PERMISSIONS, 0600)
-                        : nng_listener_set_bool(l, NNG_OPT_TCP_KEEPALIVE, true)) != 0 ||
+    (void)((rv = nng_listener_set_size(l, NNG_OPT_RECVMAXSZ, BUS_RECV_MAX)) != 0 ||
+           (rv = ipc ? nng_listener_set_int(l, NNG_OPT_IPC_PERMISSIONS, 0600)
+                     : nng_listener_set_bool(l, NNG_OPT_TCP_KEEPALIVE, true)) != 0 ||
            (rv = nng_listener_start(l, 0)) != 0 ||
-           (rv = a->ipc ? 0 : nng_listener_get_int(l, NNG_OPT_TCP_BOUND_PORT, &port)) != 0);
+           (rv = ipc ? 0 : nng_listener_get_int(l, NNG_OPT_TCP_BOUND_PORT, port)) != 0);
     if (rv != 0) {
-        nng_close(sock);
-        return why_set(why, nng_err(rv), "%s: listen: %s", text, nng_strerror(rv));
+        nng_listener_close(l);
+        return why_set(why, nng_err(rv), "%s: listen: %s", p->address, nng_strerror(rv));
     }
-    a->port = (unsigned)port;
-    *out = sock;
+    p->listener = l;
+    p->faults = p->accepted = 0;
     return ERR_OK;
+}
+
+// Opens a REP socket listening on *a, whose port 0 becomes the port that was bound.
+static enum err listen_on(struct bus_address *a, struct post *out, struct why *why)
+{
+    struct post p = {.open = true, .parsed = *a};
+    bus_address_format(a, p.address);
+    int rv = nng_rep0_open(&p.sock), port = (int)a->port;
+    if (rv != 0) {
+        return why_set(why, nng_err(rv), "%s: open: %s", p.address, nng_strerror(rv));
+    }
+    enum err e = start_listener(&p, &port, why);
+    if (e != ERR_OK) {
+        nng_close(p.sock);
+        return e;
+    }
+    a->port = p.parsed.port = (unsigned)port;
+    bus_address_format(a, p.address);
+    *out = p;
+    return ERR_OK;
+}
+
+static void close_post(struct post *p)
+{
+    if (p->probe_ticks > 0) {
+        nng_close(p->probe);
+        p->probe_ticks = 0;
+    }
+    if (p->open) {
+        nng_close(p->sock);
+        p->open = false;
+    }
 }
 
 static enum err bind_pair(struct bus_server *s, const struct bus_address *wanted, struct why *why)
 {
     struct bus_address a = *wanted;
-    enum err e = listen_on(&a, &s->do_sock, why);
+    enum err e = listen_on(&a, &s->to_do, why);
     if (e != ERR_OK) {
         return e;
     }
@@ -118,16 +175,12 @@ static enum err bind_pair(struct bus_server *s, const struct bus_address *wanted
     if (b.port > 65535) {
         e = why_set(why, ERR_BUSY, "port %u has no next port", a.port);
     } else {
-        e = listen_on(&b, &s->wait_sock, why);
+        e = listen_on(&b, &s->to_wait, why);
     }
     if (e != ERR_OK) {
-        nng_close(s->do_sock);
-        return e;
+        close_post(&s->to_do);
     }
-    s->has_do = s->has_wait = true;
-    bus_address_format(&a, s->address);
-    bus_address_format(&b, s->wait_address);
-    return ERR_OK;
+    return e;
 }
 
 // A free port may have a taken neighbour: then another free port is tried.
@@ -221,6 +274,7 @@ static void slot_received(struct bus_request *r)
     nng_msg *m = nng_aio_get_msg(r->aio);
     struct why why = {""};
     r->state = SLOT_HELD;
+    r->pipe = nng_msg_get_pipe(m);
     enum err e = pack_decode(nng_msg_body(m), nng_msg_len(m), &r->msg, &why);
     bus_nng_drop(r->aio);
     if (e == ERR_OK) {
@@ -248,13 +302,82 @@ static void on_wake(void *arg)
     }
 }
 
+// ---- the guard against deaf listeners ----
+static void renew(struct bus_server *s, struct post *p)
+{
+    struct why why = {""};
+    int port;
+    if (!p->deaf) {
+        nng_listener_close(p->listener);
+        p->deaf = true;
+        s->renewals++;
+    }
+    enum err e = start_listener(p, &port, &why);
+    if (e == ERR_OK) {
+        p->deaf = false;
+        LOG_WARN("BUS_LISTENER_RENEWED", "address=%s", p->address);
+    } else {    // tried again at the next tick
+        LOG_ERROR("BUS_LISTENER_LOST", "address=%s cause=\"%s\"", p->address, why.text);
+    }
+}
+
+static bool send_probe(struct post *p)
+{
+    if (nng_req0_open(&p->probe) != 0) {
+        return false;
+    }
+    if (nng_dial(p->probe, p->address, NULL, NNG_FLAG_NONBLOCK) != 0) {
+        nng_close(p->probe);
+        return false;
+    }
+    return true;
+}
+
+static void guard_post(struct bus_server *s, struct post *p, nng_stat *stats)
+{
+    if (p->deaf) {
+        renew(s, p);
+        return;
+    }
+    int id = nng_listener_id(p->listener);
+    uint64_t faults = bus_nng_counter(stats, "listener", id, "other");
+    uint64_t accepted = bus_nng_counter(stats, "listener", id, "accept");
+    if (p->probe_ticks == 0) {
+        if (faults != p->faults && send_probe(p)) {
+            p->faults = faults;
+            p->accepted = accepted;
+            p->probe_ticks = PROBE_TICKS;
+        }
+        return;
+    }
+    bool alive = accepted > p->accepted;
+    if (alive || --p->probe_ticks == 0) {
+        nng_close(p->probe);
+        p->probe_ticks = 0;
+        if (!alive) {
+            renew(s, p);
+        }
+    }
+}
+
+static void on_guard(uv_timer_t *t)
+{
+    struct bus_server *s = t->data;
+    nng_stat *stats;
+    if (nng_stats_get(&stats) == 0) {
+        guard_post(s, &s->to_do, stats);
+        guard_post(s, &s->to_wait, stats);
+        nng_stats_free(stats);
+    }
+}
+
 // ---- create and close ----
 static enum err open_slot(struct bus_server *s, struct bus_request *r, bool waits)
 {
     r->server = s;
     r->waits = waits;
     int rv = nng_aio_alloc(&r->aio, on_aio, r);
-    if (rv == 0 && (rv = nng_ctx_open(&r->ctx, waits ? s->wait_sock : s->do_sock)) == 0) {
+    if (rv == 0 && (rv = nng_ctx_open(&r->ctx, waits ? s->to_wait.sock : s->to_do.sock)) == 0) {
         r->has_ctx = true;
     }
     return rv == 0 ? ERR_OK : nng_err(rv);
@@ -279,12 +402,8 @@ static void stop_nng(struct bus_server *s)
         msg_free(&r->msg);
         r->state = SLOT_IDLE;
     }
-    if (s->has_do) {
-        nng_close(s->do_sock);
-    }
-    if (s->has_wait) {
-        nng_close(s->wait_sock);
-    }
+    close_post(&s->to_do);
+    close_post(&s->to_wait);
     for (size_t i = 0; i < N_SLOTS; i++) {
         nng_aio_free(s->slots[i].aio);
     }
@@ -309,11 +428,11 @@ enum err bus_server_create(uv_loop_t *loop, const char *address, bus_handler_fn 
     e = bind_both(s, &a, why);
     for (size_t i = 0; e == ERR_OK && i < N_SLOTS; i++) {
         if ((e = open_slot(s, &s->slots[i], i >= N_DO)) != ERR_OK) {
-            why_set(why, e, "%s: context %zu: %s", s->address, i, err_text(e));
+            why_set(why, e, "%s: context %zu: %s", s->to_do.address, i, err_text(e));
         }
     }
     if (e == ERR_OK && (e = mailbox_create_uv(N_SLOTS, loop, on_wake, s, &s->box)) != ERR_OK) {
-        why_set(why, e, "%s: mailbox: %s", s->address, err_text(e));
+        why_set(why, e, "%s: mailbox: %s", s->to_do.address, err_text(e));
     }
     if (e != ERR_OK) {
         stop_nng(s);
@@ -323,23 +442,31 @@ enum err bus_server_create(uv_loop_t *loop, const char *address, bus_handler_fn 
     for (size_t i = 0; i < N_SLOTS; i++) {
         slot_listen(&s->slots[i]);
     }
+    s->guard.data = s;
+    CHECK(uv_timer_init(loop, &s->guard) == 0);
+    CHECK(uv_timer_start(&s->guard, on_guard, GUARD_MS, GUARD_MS) == 0);
     *out = s;
     return ERR_OK;
 }
 
 const char *bus_server_address(const struct bus_server *s)
 {
-    return s->address;
+    return s->to_do.address;
 }
 
 const char *bus_server_wait_address(const struct bus_server *s)
 {
-    return s->wait_address;
+    return s->to_wait.address;
 }
 
 uint64_t bus_server_malformed(const struct bus_server *s)
 {
     return s->malformed;
+}
+
+uint64_t bus_server_renewals(const struct bus_server *s)
+{
+    return s->renewals;
 }
 
 const struct msg *bus_request_msg(const struct bus_request *r)
@@ -350,6 +477,11 @@ const struct msg *bus_request_msg(const struct bus_request *r)
 bool bus_request_waits(const struct bus_request *r)
 {
     return r->waits;
+}
+
+bool bus_request_alive(const struct bus_request *r)
+{
+    return nng_socket_id(nng_pipe_socket(r->pipe)) > 0;    // -1: no such pipe any more
 }
 
 static void on_timer_closed(uv_handle_t *h)
@@ -378,9 +510,7 @@ void bus_server_close(struct bus_server *s, void (*closed)(void *arg), void *arg
     mailbox_close(s->box);
     // A later turn of the loop: by then the mailbox's handle is closed and both can be freed
     // together.
-    CHECK(uv_timer_init(s->loop, &s->closer) == 0);
-    s->closer.data = s;
-    CHECK(uv_timer_start(&s->closer, on_closer, 1, 0) == 0);
+    CHECK(uv_timer_start(&s->guard, on_closer, 1, 0) == 0);
 }
 
 void bus_server_destroy(struct bus_server *s)

@@ -7,10 +7,13 @@
 #include "proto/sockfile.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+enum { HELLO_MS = 200 };
 
 enum err sockfile_address(const char *path, struct sockaddr_un *out, struct why *why)
 {
@@ -44,6 +47,11 @@ enum err sockfile_make_way(const char *path, struct why *why)
     }
     int rc = connect(fd, (const struct sockaddr *)&a, sizeof a);
     int cause = rc == 0 ? 0 : errno;
+    if (rc ==
+        0) {    // let a bus listener say its hello: see bus_server.c on peers that leave too early
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        (void)poll(&p, 1, HELLO_MS);
+    }
     close(fd);
     if (rc == 0 || cause == EAGAIN) {    // EAGAIN: a live listener with a full backlog
         return why_set(why, ERR_BUSY, "%s: in use by another process", path);

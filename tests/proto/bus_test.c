@@ -16,6 +16,7 @@
 
 #include <cmocka.h>
 
+#include "bus_fixture.h"
 #include "common/clock.h"
 #include "common/fs.h"
 #include "messages.h"
@@ -26,197 +27,6 @@
 
 #include <nng/nng.h>
 #include <nng/protocol/reqrep0/req.h>
-#include <uv.h>
-
-enum { DEADLINE_MS = 20000, MANY = 512 };
-
-struct fixture {
-    uv_loop_t loop;
-    uv_timer_t tick;
-    char dir[64], address[96];
-    struct bus_server *server;
-    struct bus_client *client;
-    // what the handler saw and what it does
-    enum { ANSWER, PARK, REFUSE, BAD_REPLY } mode;
-    struct bus_request *parked[MANY];
-    size_t n_parked, n_requests;
-    uint64_t ids[MANY];    // of requests, by arrival
-    // what the callbacks saw
-    size_t n_replies;
-    enum err err;
-    char text[1024];
-    uint64_t version;
-    bool server_closed, client_closed;
-};
-
-// ---- turning the loop ----
-static void on_tick(uv_timer_t *t)
-{
-    (void)t;    // only wakes uv_run, so that a missing event becomes a failure and not a hang
-}
-
-#define RUN_UNTIL(f, cond)                                                                         \
-    do {                                                                                           \
-        uint64_t end_ms = clock_mono_ms() + DEADLINE_MS;                                           \
-        while (!(cond)) {                                                                          \
-            if (clock_mono_ms() > end_ms) {                                                        \
-                fail_msg("still waiting for " #cond);                                              \
-            }                                                                                      \
-            uv_run(&(f)->loop, UV_RUN_ONCE);                                                       \
-        }                                                                                          \
-    } while (0)
-
-static void set_true(void *arg)
-{
-    *(bool *)arg = true;
-}
-
-// ---- the learner's part ----
-static void answer(struct fixture *f, struct bus_request *r)
-{
-    const struct msg *m = bus_request_msg(r);
-    struct msg reply = {.type = msg_reply_type(m->type)};
-    (void)f;
-    if (m->type == MSG_WAIT_VERSION) {
-        reply.version.newest_version = m->wait_version.have_version + 1;
-    } else if (m->type == MSG_HEARTBEAT) {
-        reply.heartbeat_reply.newest_version = m->heartbeat.waits_ms + 1;
-    } else {
-        fail_msg("unexpected %s", msg_type_name(m->type));
-    }
-    bus_reply(r, &reply);
-}
-
-static void handler(void *arg, struct bus_request *r)
-{
-    struct fixture *f = arg;
-    assert_true(f->n_requests < MANY);
-    f->ids[f->n_requests++] = bus_request_msg(r)->request_id;
-    struct msg impossible = {.type = MSG_WEIGHTS_CHUNK};
-    impossible.weights_chunk.offset = 1;
-    switch (f->mode) {
-    case ANSWER:
-        answer(f, r);
-        break;
-    case PARK:
-        f->parked[f->n_parked++] = r;
-        break;
-    case REFUSE:
-        bus_reply_fault(r, ERR_DENIED, "the token does not match");
-        break;
-    case BAD_REPLY:
-        bus_reply(r, &impossible);
-        break;
-    }
-}
-
-static void start_server(struct fixture *f, const char *address)
-{
-    struct why why = {""};
-    if (bus_server_create(&f->loop, address, handler, f, &f->server, &why) != ERR_OK) {
-        fail_msg("%s", why.text);
-    }
-}
-
-static void stop_server(struct fixture *f)
-{
-    f->server_closed = false;
-    f->n_parked = 0;
-    bus_server_close(f->server, set_true, &f->server_closed);
-    RUN_UNTIL(f, f->server_closed);
-    bus_server_destroy(f->server);
-    f->server = NULL;
-}
-
-// ---- the actor's part ----
-static void start_client(struct fixture *f)
-{
-    struct why why = {""};
-    enum err e = bus_client_create(&f->loop, bus_server_address(f->server), &f->client, &why);
-    if (e == ERR_OK) {
-        e = bus_client_set_wait(f->client, bus_server_wait_address(f->server), &why);
-    }
-    if (e != ERR_OK) {
-        fail_msg("%s", why.text);
-    }
-}
-
-static void stop_client(struct fixture *f)
-{
-    f->client_closed = false;
-    bus_client_close(f->client, set_true, &f->client_closed);
-    RUN_UNTIL(f, f->client_closed);
-    bus_client_destroy(f->client);
-    f->client = NULL;
-}
-
-static void on_reply(void *arg, enum err e, const struct msg *reply, const char *text)
-{
-    struct fixture *f = arg;
-    f->n_replies++;
-    f->err = e;
-    snprintf(f->text, sizeof f->text, "%s", text);
-    assert_int_equal(e == ERR_OK, reply != NULL);
-    if (reply != NULL) {
-        f->version = reply->type == MSG_VERSION ? reply->version.newest_version
-                                                : reply->heartbeat_reply.newest_version;
-    }
-}
-
-static void call(struct fixture *f, const struct msg *m, uint32_t timeout_ms)
-{
-    struct why why = {""};
-    if (bus_client_call(f->client, m, timeout_ms, on_reply, f, &why) != ERR_OK) {
-        fail_msg("%s", why.text);
-    }
-}
-
-// do: answered with waits_ms + 1; wait: answered with have_version + 1.
-static struct msg do_request(uint32_t n)
-{
-    struct msg m = {.type = MSG_HEARTBEAT};
-    m.heartbeat.waits_ms = n;
-    return m;
-}
-
-static struct msg wait_request(uint64_t n)
-{
-    struct msg m = {.type = MSG_WAIT_VERSION};
-    m.wait_version.have_version = n;
-    return m;
-}
-
-// ---- setup ----
-static int setup(void **state)
-{
-    struct fixture *f = calloc(1, sizeof *f);
-    assert_non_null(f);
-    snprintf(f->dir, sizeof f->dir, "/tmp/caravan-bus-XXXXXX");
-    assert_non_null(mkdtemp(f->dir));
-    snprintf(f->address, sizeof f->address, "ipc://%s/bus", f->dir);
-    assert_int_equal(uv_loop_init(&f->loop), 0);
-    uv_timer_init(&f->loop, &f->tick);
-    uv_timer_start(&f->tick, on_tick, 50, 50);
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-    if (f->client != NULL) {
-        stop_client(f);
-    }
-    if (f->server != NULL) {
-        stop_server(f);
-    }
-    uv_close((uv_handle_t *)&f->tick, NULL);
-    uv_run(&f->loop, UV_RUN_DEFAULT);
-    assert_int_equal(uv_loop_close(&f->loop), 0);    // fails when a handle was left open
-    assert_int_equal(fs_remove_tree(f->dir, NULL), ERR_OK);
-    free(f);
-    return 0;
-}
 
 // ---- requests and replies ----
 static void a_request_gets_its_reply(void **state)
@@ -473,6 +283,58 @@ static void closing_a_client_ends_its_calls_first(void **state)
     f->client = NULL;
 }
 
+// The last reply of a run is where daemons decide to stop.
+static void both_sides_may_close_from_their_callbacks(void **state)
+{
+    struct fixture *f = *state;
+    start_server(f, f->address);
+    start_client(f);
+    struct msg m = do_request(1);
+    f->mode = PARK;
+    call(f, &m, 60000);
+    RUN_UNTIL(f, f->n_parked == 1);
+    call(f, &m, 60000);
+    RUN_UNTIL(f, f->n_parked == 2);
+    f->close_on_reply = true;
+    answer(f, f->parked[0]);
+    RUN_UNTIL(f, f->client_closed);
+    assert_int_equal(f->n_replies, 2);    // one answered, one closed
+    bus_client_destroy(f->client);
+    start_client(f);
+    f->mode = CLOSE;
+    call(f, &m, 60000);
+    RUN_UNTIL(f, f->server_closed);
+    bus_server_destroy(f->server);
+    f->server = NULL;
+    assert_int_equal(f->n_replies, 2);
+    stop_client(f);
+    assert_int_equal(f->err, ERR_CLOSED);
+}
+
+// Work leased to a process that has died would lie idle until its heartbeats are missed.
+static void a_parked_request_knows_when_its_client_is_gone(void **state)
+{
+    struct fixture *f = *state;
+    start_server(f, f->address);
+    start_client(f);
+    f->mode = PARK;
+    struct msg w = wait_request(1);
+    call(f, &w, 60000);
+    RUN_UNTIL(f, f->n_parked == 1);
+    assert_true(bus_request_alive(f->parked[0]));
+    stop_client(f);
+    RUN_UNTIL(f, !bus_request_alive(f->parked[0]));
+    start_client(f);
+    call(f, &w, 60000);
+    RUN_UNTIL(f, f->n_parked == 2);
+    assert_true(bus_request_alive(f->parked[1]));
+    assert_false(bus_request_alive(f->parked[0]));
+    answer(f, f->parked[0]);    // reaches nobody and does no harm
+    answer(f, f->parked[1]);
+    RUN_UNTIL(f, f->n_replies == 2);
+    assert_int_equal(f->err, ERR_OK);
+}
+
 static void pending_calls_are_bounded(void **state)
 {
     struct fixture *f = *state;
@@ -521,6 +383,9 @@ static void raw_open(struct raw *r, const char *address)
     atomic_init(&r->done, false);
     assert_int_equal(nng_req0_open(&r->sock), 0);
     assert_int_equal(nng_socket_set_ms(r->sock, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE), 0);
+    // Once is enough: dialing again while the test closes the socket would be the case of
+    // bus_guard_test.c.
+    assert_int_equal(nng_socket_set_ms(r->sock, NNG_OPT_RECONNMINT, 60000), 0);
     assert_int_equal(nng_dial(r->sock, address, NULL, 0), 0);
     assert_int_equal(nng_aio_alloc(&r->aio, raw_done, &r->done), 0);
     nng_aio_set_timeout(r->aio, DEADLINE_MS);
@@ -641,14 +506,17 @@ static void a_second_learner_on_the_address_is_refused(void **state)
     struct fixture *f = *state;
     start_server(f, f->address);
     cannot_start(f, f->address, ERR_BUSY, "/bus: in use by another process");
-    stop_server(f);
-    start_server(f, "tcp://127.0.0.1:0");
-    cannot_start(f, bus_server_address(f->server), ERR_BUSY, bus_server_address(f->server));
-    // The first server is not disturbed by the attempts.
     start_client(f);
     struct msg m = do_request(1);
     call(f, &m, 5000);
-    RUN_UNTIL(f, f->n_replies == 1);
+    RUN_UNTIL(f, f->n_replies == 1);    // the first server is not disturbed by the attempt
+    stop_client(f);
+    stop_server(f);
+    start_server(f, "tcp://127.0.0.1:0");
+    cannot_start(f, bus_server_address(f->server), ERR_BUSY, bus_server_address(f->server));
+    start_client(f);
+    call(f, &m, 5000);
+    RUN_UNTIL(f, f->n_replies == 2);
     assert_int_equal(f->err, ERR_OK);
 }
 
@@ -701,7 +569,7 @@ static void a_client_needs_an_address_that_can_be_reached(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, bus_fixture_setup, bus_fixture_teardown)
     const struct CMUnitTest tests[] = {
         TEST(a_request_gets_its_reply),
         TEST(tcp_port_zero_is_resolved_and_the_next_port_waits),
@@ -718,6 +586,8 @@ int main(void)
         TEST(a_client_may_start_before_its_learner),
         TEST(a_parked_call_follows_the_wait_endpoint),
         TEST(closing_a_client_ends_its_calls_first),
+        TEST(both_sides_may_close_from_their_callbacks),
+        TEST(a_parked_request_knows_when_its_client_is_gone),
         TEST(pending_calls_are_bounded),
         TEST(what_is_no_request_is_not_sent),
         TEST(garbage_is_answered_with_fault_and_counted),
