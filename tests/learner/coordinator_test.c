@@ -664,6 +664,55 @@ static void a_late_group_in_time_is_trained_not_dropped(void **state)
     world_end(w);
 }
 
+// A resume with a smaller bound leaves groups that were admitted under the larger one.
+static void what_passed_the_bound_is_dropped_not_trained(void **state)
+{
+    (void)state;
+    struct world *w = begin();
+    w->conf.staleness_max = 2;
+    world_begin(w);
+    world_hello(w, 1, MSG_ROLE_ACTOR);
+    world_hello(w, 2, MSG_ROLE_VERIFIER);
+    lease_all(w);
+    assert_int_equal(w->n_held, 12 * 4);
+    world_submit_all(w, 5);
+    w->conf.staleness_max = 0;
+    (void)world_score_all(w, 2, true);
+    assert_int_equal(world_finish_step(w), ERR_OK);
+    world_drain(w);
+    assert_null(w->step);
+    assert_int_equal(world_drops(w, "stale"), 8 * 4);    // decoded under version 1, the next step starts from 2
+    struct coordinator_status s = world_status(w);
+    for (size_t i = 0; i < s.n_drops; i++) {
+        assert_int_equal(s.drops[i].by_length[ledger_length_bucket(5)], s.drops[i].n);
+    }
+    world_check(w);
+    world_end(w);
+}
+
+// The groups of the running step are taken: they are not ahead of anybody.
+static void work_for_the_next_step_is_leased_while_one_runs(void **state)
+{
+    (void)state;
+    struct world *w = begin_with_peers();
+    assert_int_equal(world_lease(w, 1, 16, 1), ERR_OK);
+    world_drain(w);
+    world_submit_all(w, 5);
+    (void)world_score_all(w, 2, true);
+    assert_non_null(w->step);
+    assert_int_equal(world_lease(w, 1, 16, 1), ERR_OK);
+    world_drain(w);
+    assert_int_equal(w->n_held, 16);
+    world_tick(w, 10001);
+    world_hello(w, 1, MSG_ROLE_ACTOR);
+    w->n_held = 0;
+    assert_int_equal(world_lease(w, 1, 16, 1), ERR_OK);    // again, with the weights it has
+    world_drain(w);
+    assert_int_equal(w->n_held, 16);
+    assert_int_equal(w->held[0].attempt, 2);
+    world_end(w);
+}
+
 // ---- recovery ----
 
 static void a_restart_keeps_the_leases_of_those_who_come_back(void **state)
@@ -941,6 +990,8 @@ int main(void)
         cmocka_unit_test(a_group_with_one_scored_sample_left_is_dropped),
         cmocka_unit_test(a_group_at_risk_is_waited_for_and_then_dropped),
         cmocka_unit_test(a_late_group_in_time_is_trained_not_dropped),
+        cmocka_unit_test(what_passed_the_bound_is_dropped_not_trained),
+        cmocka_unit_test(work_for_the_next_step_is_leased_while_one_runs),
         cmocka_unit_test(a_restart_keeps_the_leases_of_those_who_come_back),
         cmocka_unit_test(a_restart_issues_again_what_nobody_claims),
         cmocka_unit_test(a_lease_that_was_never_told_is_given_again),

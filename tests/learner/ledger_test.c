@@ -152,6 +152,13 @@ static void a_change_from_another_state_is_refused(void **state)
     t = ledger_txn_create(3000);
     ledger_put_step_done(t, 0, 1, hash_bytes("x", 1), "{}");    // done already
     assert_int_equal(write_one(&r, t), ERR_CORRUPT);
+    t = ledger_txn_create(3000);
+    ledger_put_drop(t, 4, LEDGER_GENERATING, "stale");
+    assert_int_equal(write_one(&r, t), ERR_OK);
+    p = rig_receipt(4);    // too late
+    t = ledger_txn_create(3000);
+    ledger_put_receipt(t, &p);
+    assert_int_equal(write_one(&r, t), ERR_CORRUPT);
     assert_int_equal(rig_audit(&r), 0);
     rig_close(&r);
 }
