@@ -6,9 +6,9 @@
 // the culprit only when there is one.
 //
 // Block layouts (all little-endian, as the host must be):
-//   Q8_0   f16 d, 32 x int8 q                        34 bytes    x[i] = d * q[i]
-//   Q4_1   f16 d, f16 m, 16 bytes of nibbles         20 bytes    low nibbles are x[0..15], high
-//   nibbles x[16..31]
+//   Q8_0  34 bytes: f16 d, 32 int8 q                       x[i] = d * q[i]
+//   Q4_1  20 bytes: f16 d, f16 m, 16 bytes of nibble pairs x[i] = d * q[i] + m; low nibbles are
+//                                                          q[0..15], high nibbles q[16..31]
 
 #include "model/quant.h"
 
