@@ -1,21 +1,31 @@
 // device.h: the one door to the arithmetic: a device is a const table of ops over its own memory.
 //
-// Model code holds device pointers, passes them to ops and reads back with `download`; it never dereferences them. That is what makes cuda/ an addition
-// and not a rewrite. All sizes are checked by the caller (model code): ops only CHECK. Ops are synchronous: results are complete at return.
+// Model code holds device pointers, passes them to ops and reads back with `download`; it never
+// dereferences them. That is what makes cuda/ an addition and not a rewrite. All sizes are checked
+// by the caller (model code): ops only CHECK. Ops are synchronous: results are complete at return.
+// One thread at a time drives a device; ops leave flush-to-zero set on it, as on the pool's
+// threads.
 //
-// The forward ops are *canonical*: for one numerics_id, a result's bits depend on its mathematical inputs alone, never on the number of rows beside it, thread count,
-// page placement, or instruction set. The rules:
-//   gemm        each output element is one chain acc = fmaf(x[k], w[k], acc), k ascending from acc = 0; ADD mode then does out = out + acc
-//   sums        (norms, dot products of q and k) 16 lanes, lane i takes elements i, i+16, …, fmaf where products are summed; then the fixed tree
-//               8, 4, 2, 1 (lane[i] + lane[i+8], …)
-//   attention   key blocks of 64 anchored at absolute position 0 of the row's key list; per block: scores, block max, exp, sum; running max / sum / output
-//               are rescaled once per block; output element d accumulates by fmaf over the keys in order
-//   log-sum-exp vocabulary blocks of 1024: block max, then sum of exp((x - block max) / T) by 16 lanes; blocks are combined in order, in double
-//   exp, log    our own polynomials (kernels/cpu/mathfun.h), the same on every path; divisions are divisions, never products with a reciprocal
-// Backward ops are bit-equal run to run and for every thread count on one instruction set, not across sets.
+// The forward ops are *canonical*: for one numerics_id, a result's bits depend on its mathematical
+// inputs alone, never on the number of rows beside it, thread count, page placement, or instruction
+// set. The rules:
+//   gemm        each output element is one chain acc = fmaf(x[k], w[k], acc), k ascending from
+//               acc = 0; ADD mode then does out = out + acc
+//   sums        (norms, dot products of q and k) 16 lanes, lane i takes elements i, i+16, …, fmaf
+//               where products are summed; then the fixed tree 8, 4, 2, 1 (lane[i] + lane[i+8], …)
+//   attention   key blocks of 64 anchored at absolute position 0 of the row's key list; per block:
+//               scores, block max, exp, sum; running max, sum and output are rescaled once per
+//               block; output element d accumulates by fmaf over the keys in order
+//   log-sum-exp vocabulary blocks of 1024: block max, then sum of exp((x - block max) / T) by 16
+//               lanes; blocks are combined in order, in double
+//   exp, log    our own polynomials (kernels/cpu/mathfun.h), the same on every path; divisions are
+//               divisions, never products with a reciprocal
+// Backward ops are bit-equal run to run and for every thread count on one instruction set, not
+// across sets.
 //
-// Letters: R rows (tokens), C hidden, N output columns, K input columns, V vocabulary, H query heads, G key/value heads, D head size, F feed-forward size.
-// `=` or `+=` is said for every output. ld* = distance between rows in elements.
+// Letters: R rows (tokens), C hidden, N output columns, K input columns, V vocabulary, H query
+// heads, G key/value heads, D head size, F feed-forward size. `=` or `+=` is said for every output.
+// ld* = distance between rows in elements.
 #ifndef CARAVAN_KERNELS_DEVICE_H
 #define CARAVAN_KERNELS_DEVICE_H
 
@@ -25,15 +35,17 @@
 #include "common/err.h"
 #include "common/pool.h"
 
-enum dtype { DTYPE_BF16, DTYPE_F32 };    // of packed weights; activations are always f32
-enum gemm_mode { GEMM_SET, GEMM_ADD };   // out = x W^T, out += x W^T
+enum dtype { DTYPE_BF16, DTYPE_F32 };     // of packed weights; activations are always f32
+enum gemm_mode { GEMM_SET, GEMM_ADD };    // out = x W^T, out += x W^T
 
 size_t dtype_size(enum dtype t);
 uint16_t bf16_from_f32(float x);    // round to nearest even; NaN stays NaN
 float bf16_to_f32(uint16_t x);
 
-// Which keys each row sees. Row r attends to K/V rows kv_index[kv_off[r] + j], j = 0 .. kv_len[r]-1, where j is the key's absolute position (so the causal mask is
-// kv_len[r] = position + 1). Paged caches, shared prompts and packed training batches are all just index lists. Device memory.
+// Which keys each row sees. Row r attends to K/V rows kv_index[kv_off[r] + j], j = 0 ..
+// kv_len[r]-1, where j is the key's absolute position (so the causal mask is kv_len[r] = position +
+// 1). Paged caches, shared prompts and packed training batches are all just index lists. Device
+// memory.
 struct attn_keys {
     const int32_t *kv_index;
     const int32_t *kv_off;    // (R)
@@ -41,20 +53,21 @@ struct attn_keys {
 };
 
 // How to draw one token from one row of logits. target >= 0: no draw, that token is scored.
+// Top-k is taken first, then top-p of what it leaves, renormalised; ties at either boundary keep
+// the lowest indices.
 struct sample_spec {
     float temperature;    // > 0; 0 = greedy (lowest index wins ties), scored at temperature 1
     float top_p;          // 1 = off
     int32_t top_k;        // 0 = off
     int32_t target;       // -1 = draw
     float u;              // uniform in [0, 1): inverse CDF in vocabulary order over the kept tokens
-    // top-k is taken first, top-p of what it leaves, renormalised; ties at either boundary keep the lowest indices
 };
 
 struct sample_out {
     int32_t token;
-    float logp;        // log_softmax(logits / T)[token], before any truncation (T = 1 when temperature is 0)
-    float entropy;     // of softmax(logits / T), nats
-    float kept;        // probability mass left by top-k / top-p (1 when off)
+    float logp;       // log_softmax(logits / T)[token] before truncation; T = 1 for temperature 0
+    float entropy;    // of softmax(logits / T), nats
+    float kept;       // probability mass left by top-k / top-p (1 when off)
 };
 
 struct adamw {
@@ -80,45 +93,77 @@ struct device_ops {
     void (*copy)(struct device *d, void *dst, const void *src, size_t bytes);
     void (*zero)(struct device *d, void *dst, size_t bytes);
 
-    // weights: W (N, K) row-major on the host -> panels of 16 output columns, each (K, 16); N is padded with zeros to a multiple of 16
+    // weights: W (N, K) row-major on the host -> panels of 16 output columns, each (K, 16); N is
+    // padded with zeros to a multiple of 16
     size_t (*packed_bytes)(enum dtype t, size_t N, size_t K);
     void (*pack)(struct device *d, enum dtype t, size_t N, size_t K, const void *w, void *packed);
-    void (*pack_transposed)(struct device *d, enum dtype t, size_t N, size_t K, const void *w, void *packed);    // packs W^T (K, N)
+    void (*pack_transposed)(struct device *d, enum dtype t, size_t N, size_t K, const void *w,
+                            void *packed);    // packs W^T (K, N)
 
     // forward
-    void (*embed)(struct device *d, enum dtype t, size_t R, size_t V, size_t C, const void *packed, const int32_t *ids, float *out);    // out (R, C) =
-    void (*rmsnorm)(struct device *d, size_t R, size_t C, const float *x, size_t ldx, const float *w, float eps, float *out, size_t ldo, float *rstd);    // out =; rstd (R) = or NULL
-    void (*gemm)(struct device *d, enum dtype t, enum gemm_mode mode, size_t R, size_t N, size_t K, const float *x, size_t ldx, const void *packed, float *out, size_t ldo);
-    // rotates pairs (i, i + D/2) of every head by angle pos * inv_freq[i]; table (positions, D/2, 2) = cos, sin; inverse != 0 turns back (backward)
-    void (*rope)(struct device *d, size_t R, size_t heads, size_t D, float *x, size_t ldx, const int32_t *pos, const float *table, int inverse);
-    // q (R, H, D), k and v (rows, G, D) of one layer, out (R, H, D) =; scale multiplies the scores; lse (R, H) = or NULL. Head h reads key head h / (H / G).
-    void (*attention)(struct device *d, size_t R, size_t H, size_t G, size_t D, float scale, const float *q, size_t ldq, const float *k, const float *v, size_t ldkv,
+    void (*embed)(struct device *d, enum dtype t, size_t R, size_t V, size_t C, const void *packed,
+                  const int32_t *ids, float *out);    // out (R, C) =
+    void (*rmsnorm)(struct device *d, size_t R, size_t C, const float *x, size_t ldx,
+                    const float *w, float eps, float *out, size_t ldo,
+                    float *rstd);    // out =; rstd (R) = or NULL
+    void (*gemm)(struct device *d, enum dtype t, enum gemm_mode mode, size_t R, size_t N, size_t K,
+                 const float *x, size_t ldx, const void *packed, float *out, size_t ldo);
+    // rotates pairs (i, i + D/2) of every head by angle pos * inv_freq[i]; table (positions, D/2,
+    // 2) = cos, sin; inverse != 0 turns back (backward)
+    void (*rope)(struct device *d, size_t R, size_t heads, size_t D, float *x, size_t ldx,
+                 const int32_t *pos, const float *table, int inverse);
+    // q (R, H, D), k and v (rows, G, D) of one layer, out (R, H, D) =; scale multiplies the scores;
+    // lse (R, H) = or NULL. Head h reads key head h / (H / G).
+    void (*attention)(struct device *d, size_t R, size_t H, size_t G, size_t D, float scale,
+                      const float *q, size_t ldq, const float *k, const float *v, size_t ldkv,
                       const struct attn_keys *keys, float *out, size_t ldo, float *lse);
-    void (*scatter_rows)(struct device *d, size_t R, size_t C, const float *x, size_t ldx, const int32_t *row, float *out, size_t ldo);    // out[row[r]] = x[r]
-    void (*gather_rows)(struct device *d, size_t R, size_t C, const float *x, size_t ldx, const int32_t *row, float *out, size_t ldo);     // out[r] = x[row[r]]
-    void (*swiglu)(struct device *d, size_t R, size_t F, const float *gate, const float *up, size_t ld, float *out, size_t ldo);           // out = silu(gate) * up
+    void (*scatter_rows)(struct device *d, size_t R, size_t C, const float *x, size_t ldx,
+                         const int32_t *row, float *out, size_t ldo);    // out[row[r]] = x[r]
+    void (*gather_rows)(struct device *d, size_t R, size_t C, const float *x, size_t ldx,
+                        const int32_t *row, float *out, size_t ldo);    // out[r] = x[row[r]]
+    void (*swiglu)(struct device *d, size_t R, size_t F, const float *gate, const float *up,
+                   size_t ld, float *out, size_t ldo);    // out = silu(gate) * up
     // one row of logits each (R, V) -> a token and its score; spec and out are host arrays
-    void (*sample)(struct device *d, size_t R, size_t V, const float *logits, size_t ldl, const struct sample_spec *spec, struct sample_out *out);
+    void (*sample)(struct device *d, size_t R, size_t V, const float *logits, size_t ldl,
+                   const struct sample_spec *spec, struct sample_out *out);
 
     // backward
-    void (*gemm_dw)(struct device *d, size_t R, size_t N, size_t K, const float *dy, size_t ldy, const float *x, size_t ldx, float *dw);    // dw (N, K) += dy^T x
-    void (*rmsnorm_backward)(struct device *d, size_t R, size_t C, const float *x, size_t ldx, const float *w, const float *rstd, const float *dy, size_t ldy, float *dx,
-                             size_t lddx, float *dw);    // dx +=, dw (C) +=
-    void (*attention_backward)(struct device *d, size_t R, size_t H, size_t G, size_t D, float scale, const float *q, size_t ldq, const float *k, const float *v, size_t ldkv,
-                               const struct attn_keys *keys, const float *out, const float *dout, size_t ldo, const float *lse, float *dq, size_t lddq, float *dk, float *dv,
+    void (*gemm_dw)(struct device *d, size_t R, size_t N, size_t K, const float *dy, size_t ldy,
+                    const float *x, size_t ldx, float *dw);    // dw (N, K) += dy^T x
+    void (*rmsnorm_backward)(struct device *d, size_t R, size_t C, const float *x, size_t ldx,
+                             const float *w, const float *rstd, const float *dy, size_t ldy,
+                             float *dx, size_t lddx, float *dw);    // dx +=, dw (C) +=
+    void (*attention_backward)(struct device *d, size_t R, size_t H, size_t G, size_t D,
+                               float scale, const float *q, size_t ldq, const float *k,
+                               const float *v, size_t ldkv, const struct attn_keys *keys,
+                               const float *out, const float *dout, size_t ldo, const float *lse,
+                               float *dq, size_t lddq, float *dk, float *dv,
                                size_t lddkv);    // dq =, dk += and dv += (rows as in kv_index)
-    void (*swiglu_backward)(struct device *d, size_t R, size_t F, const float *gate, const float *up, size_t ld, const float *dout, size_t lddo, float *dgate, float *dup,
+    void (*swiglu_backward)(struct device *d, size_t R, size_t F, const float *gate,
+                            const float *up, size_t ld, const float *dout, size_t lddo,
+                            float *dgate, float *dup,
                             size_t lddg);    // dgate =, dup =; may be in place of gate and up
-    void (*scatter_add_rows)(struct device *d, size_t R, size_t C, const float *x, size_t ldx, const int32_t *row, float *out, size_t ldo);    // out[row[r]] += x[r], r ascending
-    // Token scores with what backward needs. logits (R, V) in; logp, entropy, lse (R) host arrays =. target (R) host. The same arithmetic as `sample`.
-    void (*score)(struct device *d, size_t R, size_t V, const float *logits, size_t ldl, float temperature, const int32_t *target, float *logp, float *entropy, float *lse);
-    // logits (R, V) become dL/dlogits = coef[r] * (onehot(target) - softmax(logits / T)) / T, in place; coef (host) = dL/dlogp
-    void (*score_backward)(struct device *d, size_t R, size_t V, float *logits, size_t ldl, float temperature, const int32_t *target, const float *lse, const float *coef);
+    void (*scatter_add_rows)(struct device *d, size_t R, size_t C, const float *x, size_t ldx,
+                             const int32_t *row, float *out,
+                             size_t ldo);    // out[row[r]] += x[r], r ascending
+    // Token scores with what backward needs. logits (R, V) in; logp, entropy (or NULL), lse (R)
+    // host arrays =. target (R) host. The same arithmetic as `sample`, temperature 0 included.
+    void (*score)(struct device *d, size_t R, size_t V, const float *logits, size_t ldl,
+                  float temperature, const int32_t *target, float *logp, float *entropy,
+                  float *lse);
+    // logits (R, V) become dL/dlogits = coef[r] * (onehot(target) - softmax(logits / T)) / T, in
+    // place; coef (host) = dL/dlogp
+    void (*score_backward)(struct device *d, size_t R, size_t V, float *logits, size_t ldl,
+                           float temperature, const int32_t *target, const float *lse,
+                           const float *coef);
 
     // optimiser
-    double (*sum_squares)(struct device *d, size_t n, const float *x);    // fixed blocks of 4096, summed in order in double
-    // p, m, v (n) updated from grad; decoupled weight decay (Loshchilov & Hutter 2019) on elements of this call; rounded (n) = bf16/f32 copy of p for publication, or NULL
-    void (*adamw)(struct device *d, size_t n, const struct adamw *a, float *p, float *m, float *v, const float *grad, enum dtype t, void *rounded);
+    double (*sum_squares)(struct device *d, size_t n,
+                          const float *x);    // fixed blocks of 4096, summed in order in double
+    // p, m, v (n) updated from grad; decoupled weight decay (Loshchilov & Hutter 2019) on elements
+    // of this call; rounded (n) = bf16/f32 copy of p for publication, or NULL
+    void (*adamw)(struct device *d, size_t n, const struct adamw *a, float *p, float *m, float *v,
+                  const float *grad, enum dtype t, void *rounded);
 };
 
 struct device {
@@ -127,13 +172,16 @@ struct device {
     void *state;
 };
 
-// kind: "cpu" (best path of this CPU), "cpu-portable", "cpu-avx2", "cpu-avx512" (ERR_UNSUPPORTED where the CPU lacks it), "cuda" (ERR_UNSUPPORTED, "not built in").
-MUST_CHECK enum err device_open(const char *kind, struct pool *pool, struct device **out, struct why *why);
-void device_close(struct device *d);                 // NULL is fine
-const char *device_isa(const struct device *d);      // "avx2": for people, not for decisions
+// kind: "cpu" (best path of this CPU), "cpu-portable", "cpu-avx2", "cpu-avx512" (ERR_UNSUPPORTED
+// where the CPU lacks it), "cuda" (ERR_UNSUPPORTED, "not built in").
+MUST_CHECK enum err device_open(const char *kind, struct pool *pool, struct device **out,
+                                struct why *why);
+void device_close(struct device *d);               // NULL is fine
+const char *device_isa(const struct device *d);    // "avx2": for people, not for decisions
 
-// The table that `rope` reads, in host memory: table (positions, D/2, 2) = cos, sin of pos / theta^(2i/D), computed in double by our own functions (the same on every machine)
-// and rounded once. positions <= DEVICE_MAX_POSITIONS, D even, theta >= 1.
+// The table that `rope` reads, in host memory: table (positions, D/2, 2) = cos, sin of pos /
+// theta^(2i/D), computed in double by our own functions (the same on every machine) and rounded
+// once. positions <= DEVICE_MAX_POSITIONS, D even, theta >= 1.
 void device_rope_table(size_t positions, size_t D, float theta, float *table);
 
 #endif

@@ -3,8 +3,8 @@
 // The definition, per row and head, that fixes the bits (device.h): keys in blocks of 64 from
 // position 0 of the row's list;
 //     s_j = scale * (q . k_j);  m' = max(m, max_j s_j);  a = exp(m - m');  p_j = exp(s_j - m')
-//     l = fmaf(l, a, sum_j p_j) with the sum in 16 lanes;  o = o * a, then o = fmaf(p_j, v_j, o)
-//     for j in order
+//     l = fmaf(l, a, sum_j p_j), that sum in 16 lanes
+//     o = o * a, then for j in order o = fmaf(p_j, v_j, o)
 // and at the end out = o / l, lse = m + log(l). `out` itself is the accumulator.
 //
 // Speed comes from reading a block of keys for as many queries as possible: rows that share a list

@@ -4,11 +4,11 @@
 // once: per k it needs one broadcast of x per row and 16 weights per panel. The chain of an element
 // never leaves its lane, so which rows share a tile changes nothing in its bits.
 //
-//   many rows    AVX2: 6 rows x 1 panel = 12 accumulators of 8 lanes, enough independent chains to
-//   hide the latency of fmaf; AVX-512: 12 rows x 2 panels.
-//                Rows are dealt out evenly (13 = 7 + 6), never leaving a tile of one row behind.
-//   few rows     bound by the bytes of W: several panels at once, as streams of their own, so that
-//   the chains stay enough.
+//   many rows   AVX2: 6 rows x 1 panel = 12 accumulators of 8 lanes, enough independent chains to
+//               hide the latency of fmaf; AVX-512: 12 rows x 2 panels. Rows are dealt out evenly
+//               (13 = 7 + 6), never leaving a tile of one row behind.
+//   few rows    bound by the bytes of W: several panels at once, as streams of their own, so that
+//               there are chains enough.
 //
 // bf16 weights come in pairs (k, k+1) in one 32-bit word: a shift widens the first, a mask the
 // second. No shuffles, one load for two steps.
@@ -97,7 +97,8 @@ TILE(6, 2) TILE(7, 2) TILE(8, 2) TILE(9, 2) TILE(10, 2) TILE(11, 2) TILE(12, 2)
 TILE(2, 2)
 #endif
 
-#define ROW(ROWS, WIDE) { bf16_##ROWS##x1, f32_##ROWS##x1, bf16_##ROWS##x##WIDE, f32_##ROWS##x##WIDE, WIDE }
+#define ROW(ROWS, WIDE) { bf16_##ROWS##x1, f32_##ROWS##x1,                                         \
+                          bf16_##ROWS##x##WIDE, f32_##ROWS##x##WIDE, WIDE }
     // clang-format on
 
     // By rows: the tile of one panel and the widest. `wide_few` is for products of at most 6 rows,

@@ -2,10 +2,9 @@
 //
 // The reduction runs over rows, so both operands are read across their rows; they are copied first
 // into the shapes the tile wants. Rows are taken 256 at a time and columns of x 512 at a time:
-//   1. x (256, 512) -> 32 panels of 16 columns, each (256, 16): 16 KB that stay in L1; done by all
-//   threads
+//   1. x (256, 512) -> 32 panels of 16 columns, each (256, 16): 16 KB that stay in L1
 //   2. a task owns 48 rows of dw: copies its 48 columns of dy -> blocks (256, rows of a tile), then
-//   runs tile by tile over the panels
+//      runs tile by tile over the panels
 // An element of dw gets, per 256 rows, one chain of fmaf from 0 added to it; who computes it has no
 // influence on that order.
 

@@ -5,10 +5,11 @@
 // are taken 16 at a time; the last group of a row is loaded with zeros behind it, which changes no
 // sum. What each computes, per row:
 //   rmsnorm            rstd = 1 / sqrt(sum x^2 / C + eps);  out = (x * rstd) * w
-//   rmsnorm_backward   n = x * rstd, g = dy * w:  dx += rstd * (g - n * sum(g n) / C);  dw += dy *
-//   n, rows ascending rope               (a, b) -> (a cos - b sin, b cos + a sin) swiglu s = 1 / (1
-//   + e^-gate);  out = gate * s * up swiglu_backward    dup = dout * gate * s;  dgate = dout * up *
-//   s * (1 + gate * (1 - s))
+//   rmsnorm_backward   n = x * rstd, g = dy * w:  dx += rstd * (g - n * sum(g n) / C)
+//                      dw += dy * n, rows ascending
+//   rope               (a, b) -> (a cos - b sin, b cos + a sin)
+//   swiglu             s = 1 / (1 + e^-gate);  out = gate * s * up
+//   swiglu_backward    dup = dout * gate * s;  dgate = dout * up * s * (1 + gate * (1 - s))
 // dw and scatter_add sum over rows: there a thread owns columns and walks all rows, so that the
 // order of additions is that of the rows.
 
@@ -28,8 +29,7 @@ static size_t lanes_at(size_t i, size_t n)
     return n - i < LANES ? n - i : LANES;
 }
 
-// ----------------------------------------------------------------------------------------------
-// embed
+// ---- embed
 struct embed_args {
     enum dtype t;
     size_t C, R, grain, panel_bytes;
@@ -73,8 +73,7 @@ void OP(embed)(struct device *d, enum dtype t, size_t R, size_t V, size_t C, con
     cpu_run(d, cpu_div_up(R, a.grain), embed_chunk, &a);
 }
 
-// --------------------------------------------------------------------------------------------
-// rmsnorm
+// ---- rmsnorm
 static float norm_rstd(const float *x, size_t C, float eps)
 {
     v16 acc = v16_zero();
@@ -186,8 +185,7 @@ void OP(rmsnorm_backward)(struct device *d, size_t R, size_t C, const float *x, 
     cpu_run(d, cpu_div_up(R, a.grain), norm_dx_chunk, &a);
 }
 
-// -----------------------------------------------------------------------------------------------
-// rope
+// ---- rope
 struct rope_args {
     size_t R, heads, D, ldx, grain;
     float *x;
@@ -231,8 +229,7 @@ void OP(rope)(struct device *d, size_t R, size_t heads, size_t D, float *x, size
     cpu_run(d, cpu_div_up(R, a.grain), rope_chunk, &a);
 }
 
-// ---------------------------------------------------------------------------------------------
-// swiglu
+// ---- swiglu
 struct swiglu_args {
     size_t R, F, ld, ldo, lddg, grain;
     const float *gate, *up, *dout;
@@ -307,8 +304,7 @@ void OP(swiglu_backward)(struct device *d, size_t R, size_t F, const float *gate
     cpu_run(d, cpu_div_up(R, a.grain), swiglu_back_chunk, &a);
 }
 
-// ----------------------------------------------------------------------------------------- moving
-// rows
+// ---- moving rows
 static void scatter_chunk(void *arg, size_t chunk, int thread)
 {
     (void)thread;

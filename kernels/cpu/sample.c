@@ -114,8 +114,7 @@ static float row_entropy(const struct row_view *r)
     return h < 0.0 ? 0.0f : (float)h;
 }
 
-// -------------------------------------------------------------------------------------- choosing a
-// token
+// ---- choosing a token
 struct cut {
     uint32_t key;    // tokens with a larger image are kept
     size_t ties;     // and this many of those equal to it, lowest index first
@@ -341,8 +340,7 @@ static struct sample_out choose(const struct row_view *r, const struct sample_sp
     return out;
 }
 
-// ----------------------------------------------------------------------------------------------
-// the ops
+// ---- the ops
 enum { BLOCKS_PER_TASK = 8 };
 
 struct score_args {

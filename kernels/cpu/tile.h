@@ -32,13 +32,13 @@
 
 #define TILE_DECLARE(r, p) v16 c##r##_##p = v16_zero();
 
-// One step of row r: x times the weights w0, w1, … of the panels. The factor x lives for its row only: taking panels in the outer loop would keep those of all rows alive.
-#define TILE_STEP_1(r, x, w) { const v16 b = v16_set1(x); v16_accumulate(&c##r##_0, b, w##0); }
-#define TILE_STEP_2(r, x, w) { const v16 b = v16_set1(x); v16_accumulate(&c##r##_0, b, w##0);       \
-                               v16_accumulate(&c##r##_1, b, w##1); }
-#define TILE_STEP_4(r, x, w) { const v16 b = v16_set1(x); v16_accumulate(&c##r##_0, b, w##0);       \
-                               v16_accumulate(&c##r##_1, b, w##1); v16_accumulate(&c##r##_2, b, w##2); \
-                               v16_accumulate(&c##r##_3, b, w##3); }
+// One step of row r: x times the weights w0, w1, … of the panels. The factor x lives for its row
+// only: with panels in the outer loop the factors of all rows would be alive at once.
+#define TILE_STEP_1(r, x, w) { const v16 b = v16_set1(x); TILE_ADD(r, 0, w) }
+#define TILE_STEP_2(r, x, w) { const v16 b = v16_set1(x); TILE_ADD(r, 0, w) TILE_ADD(r, 1, w) }
+#define TILE_STEP_4(r, x, w) { const v16 b = v16_set1(x); TILE_ADD(r, 0, w) TILE_ADD(r, 1, w)       \
+                                                          TILE_ADD(r, 2, w) TILE_ADD(r, 3, w) }
+#define TILE_ADD(r, p, w) v16_accumulate(&c##r##_##p, b, w##p);
 // clang-format on
 
 // The largest tile: AVX-512 has 32 registers of 16 lanes, AVX2 16 of 8.

@@ -7,9 +7,9 @@
 // That is the whole reason for the file: an op is written once and cannot drift between instruction
 // sets.
 //
-// The including file is compiled with CPU_ISA_AVX512, CPU_ISA_AVX2 or CPU_ISA_PORTABLE defined and the matching -m flags
-// (kernels/CMakeLists.txt). Without CPU_ISA the portable form is meant. v16_max(a, b) and
-// v16_min(a, b) return b when either is a NaN or both are equal.
+// The including file is compiled with CPU_ISA_AVX512, CPU_ISA_AVX2 or CPU_ISA_PORTABLE defined and
+// the matching -m flags (kernels/CMakeLists.txt); without any of them the portable form is meant.
+// v16_max(a, b) and v16_min(a, b) return b when either is a NaN or both are equal.
 #ifndef CARAVAN_KERNELS_CPU_VEC_H
 #define CARAVAN_KERNELS_CPU_VEC_H
 
@@ -24,8 +24,7 @@
 
 enum { LANES = 16 };
 
-// ----------------------------------------------------------------------------------------------
-// AVX-512
+// ---- AVX-512
 #if defined(CPU_ISA_AVX512)
 
 typedef __m512 v16;
@@ -143,8 +142,7 @@ static inline v16 v16_sum16(const v16 a[16])
     return _mm512_add_ps(_mm512_shuffle_ps(r0, r1, 0x88), _mm512_shuffle_ps(r0, r1, 0xdd));
 }
 
-// -------------------------------------------------------------------------------------------------
-// AVX2
+// ---- AVX2
 #elif defined(CPU_ISA_AVX2)
 
 typedef struct {
@@ -282,8 +280,7 @@ static inline v16 v16_sum16(const v16 a[16])
     return (v16){vec_sum8(a), vec_sum8(a + 8)};
 }
 
-// ---------------------------------------------------------------------------------------------
-// portable
+// ---- portable
 #else
 
 typedef float vec4 __attribute__((vector_size(16)));
@@ -458,11 +455,10 @@ static inline v16 v16_sum16(const v16 a[16])
 
 #endif
 
-// -------------------------------------------------------------------------------------- the same
-// for all
+// ---- the same for all
 // *c = x * y + *c, for register tiles. The same operation as v16_fma; on x86 the form of the
-// instruction that adds in place is spelled out, because GCC 12, left to choose, lets the sum move to
-// the register of a factor and then spills half of the accumulators in every step.
+// instruction that adds in place is spelled out, because GCC 12, left to choose, lets the sum move
+// to the register of a factor and then spills half of the accumulators in every step.
 static inline void v16_accumulate(v16 *c, v16 x, v16 y)
 {
 #if defined(CPU_ISA_AVX512)

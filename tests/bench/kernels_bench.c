@@ -1,8 +1,9 @@
 // kernels_bench: speed of the kernels at the shapes of SmolLM2-135M (hidden 576, feed-forward 1536,
 // key/value 192, vocabulary 49152).
 //
-//     kernels_bench [isa ...] [-t THREADS] [-o OP]      default: every set this CPU has, 1 thread,
-//     all ops
+//     kernels_bench [DEVICE ...] [-t THREADS] [-o gemm|gemm_dw|attention|rest]
+// Default: cpu-avx2 and cpu-avx512, one thread, all ops.
+//
 // Prints GFLOP/s (a fused multiply-add is two) and, for products with few rows, GB/s of weights.
 // Each figure is the best of several short runs, and with one thread the clock is that thread's
 // processor time, so that neighbours on the same cores spoil it less.
@@ -136,8 +137,7 @@ static void bench_products(struct device *d, const char *kind, bool dw)
     }
 }
 
-// ----------------------------------------------------------------------------------------
-// attention
+// ---- attention
 struct attn_job {
     struct device *d;
     size_t T;
@@ -199,8 +199,7 @@ static void bench_attention(struct device *d, const char *kind)
     }
 }
 
-// --------------------------------------------------------------------------------- the
-// memory-bound ops
+// ---- the memory-bound ops
 static void report(const char *kind, const char *what, double seconds)
 {
     printf("%-12s %-28s %9.3f ms\n", kind, what, seconds * 1e3);

@@ -261,8 +261,7 @@ static void nan_logits_give_a_token_and_a_nan(void **state)
     kit_close(d);
 }
 
-// ------------------------------------------------------------------------------------------ golden
-// cases
+// ---- golden cases
 static json_t *load(const char *name)
 {
     char path[4096];
