@@ -75,6 +75,12 @@ static void drop_state(struct coordinator *c, struct ledger_txn *t, struct group
     }
 }
 
+static void count_zero_spread(struct coordinator *c, struct ledger_txn *t, uint64_t n)
+{
+    c->totals.zero_spread += n;
+    ledger_put_counter(t, "zero_spread_groups", (int64_t)c->totals.zero_spread);
+}
+
 static void review_group(struct coordinator *c, struct ledger_txn *t, struct group *g)
 {
     double out[LIMIT_SAMPLES_PER_GROUP];
@@ -89,15 +95,14 @@ static void review_group(struct coordinator *c, struct ledger_txn *t, struct gro
     if (advantages(c, g, out)) {
         return;
     }
-    c->totals.zero_spread++;
-    ledger_put_counter(t, "zero_spread_groups", (int64_t)c->totals.zero_spread);
     if (c->replaced < c->conf->replace_max * c->conf->groups_per_step) {
         c->replaced++;
         ledger_put_counter(t, "replaced_groups", c->replaced);
+        count_zero_spread(c, t, 1);
         g->ready = false;
         drop_state(c, t, g, LEDGER_SCORED, "no_spread");
     } else {
-        g->zero_spread = true;
+        g->zero_spread = true;    // counted when it is committed: a restart reviews it again
     }
 }
 
@@ -309,10 +314,11 @@ static struct step *build_step(struct coordinator *c, struct group *const *chose
 
 static void commit(struct coordinator *c, struct group *const *chosen, size_t n)
 {
-    bool no_signal = true;
+    size_t n_kept = 0;
     for (size_t i = 0; i < n; i++) {
-        no_signal = no_signal && chosen[i]->zero_spread;
+        n_kept += chosen[i]->zero_spread;
     }
+    bool no_signal = n_kept == n;
     struct step *s = build_step(c, chosen, n, no_signal);
     struct ledger_txn *t = coordinator_txn(c);
     struct pending *p = coordinator_pending(c, no_signal ? PENDING_PASSED : PENDING_STEP);
@@ -326,6 +332,7 @@ static void commit(struct coordinator *c, struct group *const *chosen, size_t n)
     }
     ledger_put_step(t, c->branch, &s->train, no_signal, stats);
     free(stats);
+    count_zero_spread(c, t, n_kept);
     c->replaced = 0;
     ledger_put_counter(t, "replaced_groups", 0);
     c->last_step = s->train.step;

@@ -541,6 +541,8 @@ static void zero_spread_groups_are_replaced_within_bounds(void **state)
     assert_non_null(w->step);
     assert_int_equal(w->step->n_groups, 4);
     assert_int_equal(world_status(w).zero_spread, 7);
+    world_crash(w);
+    assert_int_equal(world_status(w).zero_spread, 7);    // and not more for having been restarted
     world_check(w);
     world_end(w);
 }
