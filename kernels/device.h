@@ -78,7 +78,6 @@ struct adamw {
 
 enum {
     DEVICE_MAX_VOCAB = 1 << 20,        // V of sample and score
-    DEVICE_MAX_POSITIONS = 1 << 19,    // of device_rope_table
 };
 
 struct device;
@@ -178,10 +177,5 @@ MUST_CHECK enum err device_open(const char *kind, struct pool *pool, struct devi
                                 struct why *why);
 void device_close(struct device *d);               // NULL is fine
 const char *device_isa(const struct device *d);    // "avx2": for people, not for decisions
-
-// The table that `rope` reads, in host memory: table (positions, D/2, 2) = cos, sin of pos /
-// theta^(2i/D), computed in double by our own functions (the same on every machine) and rounded
-// once. positions <= DEVICE_MAX_POSITIONS, D even, theta >= 1.
-void device_rope_table(size_t positions, size_t D, float theta, float *table);
 
 #endif
