@@ -84,7 +84,7 @@ static void attention(struct device *d, const struct pass *p, struct result *to)
         off[r] = (int32_t)(r / 9 % 3);
         len[r] = 1 + (int32_t)kit_below(8, r, rows - 3);
     }
-    device_rope_table(200, p->D, 10000.0f, table);
+    kit_rope_table(200, p->D, table);
     d->ops->rope(d, p->R, p->H, p->D, q, p->H * p->D, len, table, 0);
     keep(to, q, nq);
     struct attn_keys keys = {index, off, len};

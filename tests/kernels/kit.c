@@ -209,3 +209,13 @@ void kit_attention_backward(const struct kit_attention *a, const double *out, co
         }
     }
 }
+
+void kit_rope_table(size_t positions, size_t D, float *table)
+{
+    for (size_t i = 0; i < positions * D / 2; i++) {
+        double angle =
+            (double)(i / (D / 2)) * pow(10000.0, -2.0 * (double)(i % (D / 2)) / (double)D);
+        table[2 * i] = (float)cos(angle);
+        table[2 * i + 1] = (float)sin(angle);
+    }
+}

@@ -48,4 +48,7 @@ void kit_attention_backward(const struct kit_attention *a, const double *out, co
                             const double *dout, double *dq, double *dk, double *dv);
 double *kit_widen(const float *x, size_t n);    // free()
 
+// cos and sin of pos / 10000^(2i/D) into table (positions, D/2, 2), host memory.
+void kit_rope_table(size_t positions, size_t D, float *table);
+
 #endif

@@ -196,12 +196,7 @@ static void rope_of(struct device *d)
 {
     const size_t R = 9, heads = 3, D = 20, ld = heads * D + 1, positions = 40;
     float *table = malloc(positions * D * sizeof *table);
-    for (size_t i = 0; i < positions * D / 2; i++) {
-        double angle =
-            (double)(i / (D / 2)) * pow(10000.0, -2.0 * (double)(i % (D / 2)) / (double)D);
-        table[2 * i] = (float)cos(angle);
-        table[2 * i + 1] = (float)sin(angle);
-    }
+    kit_rope_table(positions, D, table);
     float *dev_table = kit_put(d, table, positions * D);
     float *x = kit_random(d, R * ld, 3, 1.0f);
     float *x0 = kit_get(d, x, R * ld);
