@@ -224,24 +224,28 @@ static enum err start_fresh(struct run *r, struct why *why)
 
 // The state of the newest checkpoint that can be read, or the model itself (step 0, version 1). Not
 // published yet.
-static enum err load_newest(struct run *r, uint64_t *step, uint64_t *version, struct why *why)
+static enum err load_newest(struct run *r, const struct ledger_heads *h, uint64_t *step,
+                            uint64_t *version, struct why *why)
 {
     struct ledger_checkpoint cp;
-    *step = 0;
-    *version = 1;
+    uint64_t saved_step,
+        saved_version;    // a branch gives its fork's weights a number of their own
     for (size_t before = 0;; before++) {
         enum err e = ledger_get_checkpoint(r->ledger, before, &cp, why);
-        if (e == ERR_NOT_FOUND) {
-            return ERR_OK;
+        if (e == ERR_NOT_FOUND && h->base_step == 0) {
+            *step = 0;
+            *version = h->base_version;
+            return ERR_OK;    // the model itself
         }
         if (e) {
-            return e;
+            return why_prefix(why, e, "step %llu", (unsigned long long)h->base_step);
         }
         char *dir = fs_path("%s/%s", r->dir, cp.dir);
-        e = dir ? trainer_load(r->trainer, dir, step, version, why) : ERR_NOMEM;
+        e = dir ? trainer_load(r->trainer, dir, &saved_step, &saved_version, why) : ERR_NOMEM;
         free(dir);
-        if (!e && *step == cp.step && *version == cp.version) {
-            r->checkpoint_step = cp.step;
+        if (!e && saved_step == cp.step) {
+            r->checkpoint_step = *step = cp.step;
+            *version = cp.version;
             return ERR_OK;
         }
         LOG_WARN("CHECKPOINT_UNUSABLE", "dir=%s cause=\"%s\"", cp.dir,
@@ -294,10 +298,10 @@ static enum err recover(struct run *r, struct why *why)
 {
     struct ledger_heads h;
     struct hash128 hash;
-    uint64_t step, version;
+    uint64_t step = 0, version = 0;
     double start = clock_mono_s();
     enum err e = ledger_get_heads(r->ledger, &h, why);
-    e = e ? e : load_newest(r, &step, &version, why);
+    e = e ? e : load_newest(r, &h, &step, &version, why);
     e = e ? e : trainer_publish(r->trainer, version, &hash, why);
     e = e ? e : compare_version(r, version, hash, why);
     if (!e && version == 1) {
@@ -318,9 +322,9 @@ static enum err branch_off(struct run *r, struct why *why)
 {
     struct ledger_heads h;
     struct hash128 hash;
-    uint64_t step, version;
+    uint64_t step = 0, version = 0;
     enum err e = ledger_get_heads(r->ledger, &h, why);
-    e = e ? e : load_newest(r, &step, &version, why);
+    e = e ? e : load_newest(r, &h, &step, &version, why);
     e = e ? e : trainer_publish(r->trainer, h.next_version, &hash, why);
     if (e) {
         return e;

@@ -1,5 +1,5 @@
-// reference.h: golden numbers for tests, from tests/data or from the folder that the environment variable
-// CARAVAN_REFERENCE names (large sets; tests that need them skip when it is unset).
+// reference.h: golden numbers for tests, from tests/data or from the folder that the environment
+// variable CARAVAN_REFERENCE names (large sets; tests that need them skip when it is unset).
 #ifndef CARAVAN_TESTS_LEARNER_REFERENCE_H
 #define CARAVAN_TESTS_LEARNER_REFERENCE_H
 
