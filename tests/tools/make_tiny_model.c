@@ -1,13 +1,13 @@
 // make_tiny_model.c: writes a Hugging Face folder with a model that is tiny but behaves: its
 // answers are lower-case letters, blanks and commas, and end by themselves now and then.
 //
-//   usage: make_tiny_model DIR [SEED]
+//   usage: make_tiny_model DIR [SEED [END]]
 //
 // Llama, 2 layers, hidden 32, 4 heads over 2 key heads, 259 tokens: three special ones and the 256
 // bytes, no merges. The output head is not tied. Random weights alone would answer with random
 // bytes; here every embedding has the same large first element, so that the first element of the
 // last hidden state is nearly constant, and the head's first column is a bias for each token:
-//   letters, blank 1.0    comma 1.2    end of answer 1.0    anything else -1.0
+//   letters, blank 1.0    comma 1.2    end of answer END (1.0)    anything else -1.0
 // About half of the answers of 8 tokens then hold a comma: "no commas" is a task with a signal.
 #include <errno.h>
 #include <stdio.h>
@@ -32,16 +32,19 @@ static const char chat_template[] =
 
 // ---- weights ----
 
-static float bias(size_t token)
+static float bias(size_t token, float end)
 {
     size_t byte = token - SPECIALS;
-    if (token == 2 || (byte >= 'a' && byte <= 'z') || byte == ' ') {
+    if (token == 2) {
+        return end;
+    }
+    if ((byte >= 'a' && byte <= 'z') || byte == ' ') {
         return 1.0f;
     }
     return byte == ',' ? 1.2f : -1.0f;
 }
 
-static float value(const struct param *p, size_t i, struct rng *r)
+static float value(const struct param *p, size_t i, float end, struct rng *r)
 {
     float u = (float)(2 * rng_f64(r) - 1);
     size_t row = i / p->cols, col = i % p->cols;
@@ -53,20 +56,20 @@ static float value(const struct param *p, size_t i, struct rng *r)
     case PARAM_EMBED:
         return col == 0 ? 3.0f : 0.5f * u;
     case PARAM_HEAD:
-        return col == 0 ? bias(row) : 0.15f * u;
+        return col == 0 ? bias(row, end) : 0.15f * u;
     default:
         return 0.2f * u;
     }
 }
 
-static uint16_t *make_weights(const struct param_table *t, uint64_t seed)
+static uint16_t *make_weights(const struct param_table *t, uint64_t seed, float end)
 {
     struct rng r = rng_make(seed, 0x74696e79);
     uint16_t *flat = calloc(t->total, sizeof *flat);
     for (size_t k = 0; flat && k < t->n; k++) {
         const struct param *p = &t->params[k];
         for (size_t i = 0; i < p->count; i++) {
-            flat[p->offset + i] = bf16_from_f32(value(p, i, &r));
+            flat[p->offset + i] = bf16_from_f32(value(p, i, end, &r));
         }
     }
     return flat;
@@ -136,14 +139,14 @@ static enum err write_json(const char *dir, const char *name, json_t *v, struct 
 }
 
 static enum err write_weights(const char *dir, const struct model_config *c, uint64_t seed,
-                              struct why *why)
+                              float end, struct why *why)
 {
     struct param_table t;
     enum err e = param_table_create(c, &t, why);
     if (e) {
         return e;
     }
-    uint16_t *flat = make_weights(&t, seed);
+    uint16_t *flat = make_weights(&t, seed, end);
     char *path = fs_path("%s/model.safetensors", dir);
     const char *metadata[] = {"format", "pt", NULL};
     e = flat && path ? safetensors_write_flat(path, &t, DTYPE_BF16, flat, metadata, why)
@@ -174,7 +177,7 @@ int main(int argc, char **argv)
                              .heads = 4,
                              .kv_heads = 2,
                              .head_dim = 8,
-                             .max_positions = 256,
+                             .max_positions = 1024,
                              .rope_theta = 10000,
                              .rms_eps = 1e-5f,
                              .bos_id = 1,
@@ -182,14 +185,16 @@ int main(int argc, char **argv)
                              .eos_ids = {2},
                              .n_eos = 1};
     struct why why = {""};
-    if (argc < 2 || argc > 3) {
-        fprintf(stderr, "usage: make_tiny_model DIR [SEED]\n");
+    if (argc < 2 || argc > 4) {
+        fprintf(stderr, "usage: make_tiny_model DIR [SEED [END]]\n");
         return 2;
     }
     const char *dir = argv[1];
     enum err e = fs_make_dirs(dir, &why);
     e = e ? e : write_config(dir, &c, &why);
-    e = e ? e : write_weights(dir, &c, argc > 2 ? strtoull(argv[2], NULL, 10) : 1, &why);
+    e = e ? e
+          : write_weights(dir, &c, argc > 2 ? strtoull(argv[2], NULL, 10) : 1,
+                          argc > 3 ? strtof(argv[3], NULL) : 1, &why);
     e = e ? e : write_json(dir, "tokenizer.json", make_tokenizer(), &why);
     e = e ? e
           : write_json(dir, "tokenizer_config.json",
