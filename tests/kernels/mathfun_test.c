@@ -57,24 +57,6 @@ static void log_is_accurate_to_its_last_digits(void **state)
     assert_true(isnan(mathfun_log((double)NAN)));
 }
 
-// Against long double; half an ulp of float plus what double leaves.
-static void rope_table_is_correctly_rounded_far_out(void **state)
-{
-    (void)state;
-    const size_t positions = 131072, D = 64;
-    float *table = malloc(positions * D * sizeof *table);
-    device_rope_table(positions, D, 100000.0f, table);
-    for (size_t pos = 0; pos < positions; pos += pos < 300 ? 1 : 257) {
-        for (size_t i = 0; i < D / 2; i++) {
-            long double f = powl(100000.0L, -2.0L * (long double)i / (long double)D);
-            double c = (double)cosl((long double)pos * f), s = (double)sinl((long double)pos * f);
-            assert_true(fabs((double)table[pos * D + 2 * i] - c) < 2.9901e-8);
-            assert_true(fabs((double)table[pos * D + 2 * i + 1] - s) < 2.9901e-8);
-        }
-    }
-    free(table);
-}
-
 static void bf16_rounds_to_nearest_even(void **state)
 {
     (void)state;
@@ -96,7 +78,6 @@ int main(void)
         cmocka_unit_test(exp_is_within_1_05_ulp),
         cmocka_unit_test(exp_at_its_edges),
         cmocka_unit_test(log_is_accurate_to_its_last_digits),
-        cmocka_unit_test(rope_table_is_correctly_rounded_far_out),
         cmocka_unit_test(bf16_rounds_to_nearest_even),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
