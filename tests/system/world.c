@@ -12,7 +12,6 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#include "common/buf.h"
 #include "common/clock.h"
 
 extern char **environ;
@@ -350,8 +349,18 @@ static const char run_yaml[] = "model: {path: tiny}\n"
                                "actor: {threads: 1, slots: 8, kv_mb: 8}\n"
                                "verifier: {workers: 1, sandbox: auto}\n";
 
+static char source[4096];
+
+const char *world_source(void)
+{
+    return source;
+}
+
 int world_enter(void **state)
 {
+    if (!getcwd(source, sizeof source)) {
+        return -1;
+    }
     if (scratch_enter(state)) {
         return -1;
     }

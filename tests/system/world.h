@@ -12,6 +12,8 @@
 
 #include <jansson.h>
 
+#include "common/buf.h"
+
 enum { WORLD_DEADLINE_MS = 120000 };
 
 // Group set-up and tear-down: a scratch folder as working folder, with
@@ -22,6 +24,7 @@ enum { WORLD_DEADLINE_MS = 120000 };
 //   run.yaml       6 steps of 2 groups of 4 on commas.jsonl, one actor, one verifier
 int world_enter(void **state);
 int world_leave(void **state);
+const char *world_source(void);    // the folder in which the test was started: the source root
 
 // A command line like a shell's, split at blanks; "caravan" and its siblings are those beside this
 // test. Words of the form NAME=VALUE in front set the environment.
