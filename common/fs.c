@@ -194,10 +194,13 @@ void fs_map_close(struct fs_map *m)
 
 // ---- writing
 
+enum { WINDOW = 8 << 20 };    // bytes handed to the disk together
+
 struct fs_writer {
     char *path;
     char *tmp;
     int fd;
+    off_t written, handed, waited;    // bytes written, given to the disk, taken by it
 };
 
 static enum err sync_fd(int fd, const char *path, struct why *why)
@@ -268,11 +271,33 @@ enum err fs_writer_open(const char *path, struct fs_writer **out, struct why *wh
     return ERR_OK;
 }
 
+// Hands the last full window to the disk at once and waits for the one before it. A file of
+// gigabytes that is only dirty memory until its fsync would make every other fsync of the file
+// system wait for it, the ledger's among them. Where the system cannot, commit's fsync does all of
+// it; but an error of the disk, once told here, is not told to that fsync again.
+static enum err pace(struct fs_writer *w, struct why *why)
+{
+    if (w->written - w->handed < WINDOW) {
+        return ERR_OK;
+    }
+    int rc = sync_file_range(w->fd, w->handed, w->written - w->handed, SYNC_FILE_RANGE_WRITE);
+    if (rc == 0 && w->handed > w->waited) {
+        rc = sync_file_range(w->fd, w->waited, w->handed - w->waited,
+                             SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+                                 SYNC_FILE_RANGE_WAIT_AFTER);
+    }
+    w->waited = w->handed;
+    w->handed = w->written;
+    return rc != 0 && (errno == EIO || errno == ENOSPC || errno == EDQUOT)
+               ? from_errno(why, w->tmp, "write")
+               : ERR_OK;
+}
+
 enum err fs_writer_write(struct fs_writer *w, const void *data, size_t len, struct why *why)
 {
     const char *p = data;
     while (len > 0) {
-        ssize_t n = write(w->fd, p, len);
+        ssize_t n = write(w->fd, p, MIN(len, (size_t)WINDOW));
         if (n < 0 && errno == EINTR) {
             continue;
         }
@@ -281,6 +306,11 @@ enum err fs_writer_write(struct fs_writer *w, const void *data, size_t len, stru
         }
         p += n;
         len -= (size_t)n;
+        w->written += n;
+        enum err e = pace(w, why);
+        if (e != ERR_OK) {
+            return e;
+        }
     }
     return ERR_OK;
 }

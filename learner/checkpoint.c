@@ -8,7 +8,11 @@
 // state.json is written last. A folder without it was cut short under its temporary name, which the
 // next save removes.
 //
-// Compute thread.
+// Saving runs beside training and beside the ledger's fsyncs, so it hands every window to the disk
+// at once (fs_writer does) and its pages back to the system in the end: what is read again only
+// after a crash need not push other files out of memory.
+//
+// Saving: the saver's thread or any; loading: the compute thread.
 
 #include "learner/checkpoint.h"
 
@@ -33,49 +37,71 @@ static bool has_moments(const struct optim *o)
     return o->m && o->v;
 }
 
+// One file of floats on its way to disk.
+struct output {
+    struct device *device;
+    struct fs_writer *file;
+    struct hash_state *hash;
+    float *window;
+    const atomic_bool *cancel;
+};
+
 // Appends n device floats to the file and to its hash.
-static enum err write_floats(struct device *d, struct fs_writer *w, struct hash_state *hash,
-                             const float *from, size_t n, float *window, struct why *why)
+static enum err write_floats(struct output *o, const float *from, size_t n, struct why *why)
 {
     enum err e = ERR_OK;
     for (size_t at = 0; !e && at < n; at += WINDOW) {
         size_t bytes = MIN(n - at, (size_t)WINDOW) * sizeof(float);
-        d->ops->download(d, window, from + at, bytes);
-        hash_update(hash, window, bytes);
-        e = fs_writer_write(w, window, bytes, why);
+        if (o->cancel && atomic_load(o->cancel)) {
+            return why_set(why, ERR_CANCELLED, "cancelled");
+        }
+        o->device->ops->download(o->device, o->window, from + at, bytes);
+        hash_update(o->hash, o->window, bytes);
+        e = fs_writer_write(o->file, o->window, bytes, why);
     }
     return e;
+}
+
+static void drop_from_cache(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);    // advice only
+        close(fd);
+    }
 }
 
 // Writes n floats of each array that is not NULL to DIR/name.
 static enum err write_arrays(struct device *d, const char *dir, const char *name,
                              const float *const *arrays, size_t n_arrays, size_t n,
-                             struct hash128 *out, struct why *why)
+                             const atomic_bool *cancel, struct hash128 *out, struct why *why)
 {
     enum err e = ERR_NOMEM;
-    struct fs_writer *w = NULL;
     char *path = fs_path("%s/%s", dir, name);
-    struct hash_state *hash = hash_create();
-    float *window = malloc(WINDOW * sizeof *window);
-    if (!path || !hash || !window) {
+    struct output o = {.device = d,
+                       .hash = hash_create(),
+                       .window = malloc(WINDOW * sizeof *o.window),
+                       .cancel = cancel};
+    if (!path || !o.hash || !o.window) {
         (void)why_set(why, e, "%s/%s: out of memory", dir, name);
         goto done;
     }
-    e = fs_writer_open(path, &w, why);
+    e = fs_writer_open(path, &o.file, why);
     for (size_t i = 0; !e && i < n_arrays; i++) {
         if (arrays[i]) {
-            e = write_floats(d, w, hash, arrays[i], n, window, why);
+            e = write_floats(&o, arrays[i], n, why);
         }
     }
     if (e) {
-        fs_writer_abort(w);
+        fs_writer_abort(o.file);
         goto done;
     }
-    e = fs_writer_commit(w, why);
-    *out = hash_final(hash);
+    e = fs_writer_commit(o.file, why);
+    *out = hash_final(o.hash);
+    drop_from_cache(path);
 done:
-    free(window);
-    hash_destroy(hash);
+    free(o.window);
+    hash_destroy(o.hash);
     free(path);
     return e;
 }
@@ -137,7 +163,8 @@ static enum err move_into_place(const char *tmp, const char *dir, struct why *wh
     return e ? e : sync_parent(dir, why);
 }
 
-enum err checkpoint_save(const struct checkpoint *c, const char *dir, struct why *why)
+enum err checkpoint_save(const struct checkpoint *c, const char *dir, const atomic_bool *cancel,
+                         struct why *why)
 {
     char *tmp = fs_path("%s.tmp", dir);
     if (!tmp) {
@@ -151,8 +178,8 @@ enum err checkpoint_save(const struct checkpoint *c, const char *dir, struct why
     struct hash128 hash[2];
     enum err e = fs_remove_tree(tmp, why);
     e = e ? e : fs_make_dirs(tmp, why);
-    e = e ? e : write_arrays(d, tmp, "policy.bin", policy, 1, n, &hash[0], why);
-    e = e ? e : write_arrays(d, tmp, "moments.bin", moments, 2, n, &hash[1], why);
+    e = e ? e : write_arrays(d, tmp, "policy.bin", policy, 1, n, cancel, &hash[0], why);
+    e = e ? e : write_arrays(d, tmp, "moments.bin", moments, 2, n, cancel, &hash[1], why);
     e = e ? e : write_state(c, tmp, hash[0], hash[1], why);
     e = e ? e : move_into_place(tmp, dir, why);
     if (e) {

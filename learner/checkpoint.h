@@ -8,6 +8,7 @@
 #ifndef CARAVAN_LEARNER_CHECKPOINT_H
 #define CARAVAN_LEARNER_CHECKPOINT_H
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 #include "learner/optim.h"
@@ -20,8 +21,10 @@ struct checkpoint {
     uint64_t version;       // of the weights that the masters round to
 };
 
-// Blocks on disk. A folder of that name is replaced, whole.
-MUST_CHECK enum err checkpoint_save(const struct checkpoint *c, const char *dir, struct why *why);
+// Blocks on disk. A folder of that name is replaced, whole. cancel (NULL = never) is looked at
+// between windows of 8 MiB: ERR_CANCELLED leaves nothing behind.
+MUST_CHECK enum err checkpoint_save(const struct checkpoint *c, const char *dir,
+                                    const atomic_bool *cancel, struct why *why);
 // Sizes and checksums are verified before anything in memory changes: on failure the state is what
 // it was. Sets step, version, masters, moments and optim->steps.
 MUST_CHECK enum err checkpoint_load(struct checkpoint *c, const char *dir, struct why *why);

@@ -21,7 +21,7 @@ struct parked {
 // false: the list is full, the request is still the caller's.
 bool parked_add(struct parked *p, struct bus_request *r, uint64_t deadline_ms);
 // Offers every parked request of one type, oldest first, to fn; it returns true when it has taken
-// (answered) the request.
+// (answered) the request. One whose client is gone is dropped. fn must not park or retry.
 typedef bool parked_try_fn(void *arg, struct bus_request *r, bool expired);
 void parked_retry(struct parked *p, enum msg_type type, uint64_t now_ms, parked_try_fn *fn,
                   void *arg);

@@ -3,16 +3,17 @@
 // Life of a version:
 //
 //   publish_buffer, filled by the trainer, publish_add
-//     -> the newest: served from memory; the writer thread makes weights/v000042.safetensors of it
-//        (or fails to: logged, and memory goes on)
-//     -> a newer one is added: the blob is given back, ranges are served from the file
+//     -> served from memory, while the writer thread makes weights/v000042.safetensors of it (or
+//        fails to: logged, and memory goes on for as long as it is the newest)
+//     -> the file is there: the blob is given back, ranges are served from the file, which is in
+//        the page cache for as long as nobody else needs that memory more
 //     -> no longer among the `keep` newest, and not pinned: the file is removed
 //
-// A blob is let go when its version is not the newest, its write has ended either way, and nobody
-// is copying from it (readers). Three buffers bound the memory: the newest, the one being filled,
-// and one that the writer has not finished; if the disk is slower than training, publish_buffer
-// waits, and that is the back-pressure. One spare is kept, since faulting in 0.27 GB anew costs a
-// tenth of a second.
+// A blob is let go when its write has ended, well or, for a version that is not the newest, badly,
+// and nobody is copying from it (readers). So one buffer goes round while the disk is faster than
+// training; a second one is made when it is not, and when both are taken publish_buffer waits: that
+// is the back-pressure. The spare is kept, since faulting in 0.27 GB anew costs a tenth of a
+// second.
 //
 // There is one lock. It is not held over a copy or a disk access, except by publish_forget_after,
 // which runs before a resumed run begins to serve.
@@ -33,7 +34,7 @@
 #include "common/log.h"
 #include "learner/publish_file.h"
 
-enum { MAX_BUFFERS = 3, BUFFER_WAIT_S = 60, HUGE_PAGE = 2 << 20 };
+enum { MAX_BUFFERS = 2, BUFFER_WAIT_S = 60, HUGE_PAGE = 2 << 20 };
 
 struct entry {
     uint64_t version;
@@ -120,6 +121,12 @@ static bool pending(const struct entry *e)
     return e->blob && !e->on_disk && !e->failed;
 }
 
+// The file has it, or will never have it and a newer version counts.
+static bool blob_superfluous(const struct publish *p, const struct entry *e)
+{
+    return e->blob && (e->on_disk || (e->failed && e->version != p->newest));
+}
+
 // Lets go of what version no longer needs; its entry may vanish.
 static void settle(struct publish *p, uint64_t version)
 {
@@ -127,7 +134,7 @@ static void settle(struct publish *p, uint64_t version)
     if (!e || e->readers || e->writing) {
         return;
     }
-    if (e->blob && version != p->newest && !pending(e)) {
+    if (blob_superfluous(p, e)) {
         release_blob(p, e->blob);
         e->blob = NULL;
     }
@@ -173,7 +180,8 @@ static struct entry *superfluous(struct publish *p)
     size_t files = 0;
     for (size_t i = p->n_entries; i > 0; i--) {
         struct entry *e = &p->entries[i - 1];
-        if (e->on_disk && ++files > p->keep && !e->pins && !e->readers && !e->blob) {
+        if (e->on_disk && ++files > p->keep && !e->pins && !e->readers && !e->blob &&
+            e->version != p->newest) {
             oldest = e;
         }
     }
@@ -430,6 +438,7 @@ static enum err add_version(struct publish *p, uint64_t version, struct hash128 
         before->failed = false;
     }
     settle(p, former);
+    settle(p, version);    // a former run may have left its file
     pthread_cond_broadcast(&p->changed);
     return ERR_OK;
 }

@@ -1,5 +1,5 @@
-// publish.h: the versions that actors can fetch. The newest blob is in memory; the `keep` newest
-// versions, and every pinned one, are also files weights/v%06llu.safetensors.
+// publish.h: the versions that actors can fetch. A new one is in memory until it is a file; the
+// `keep` newest versions, and every pinned one, are files weights/v%06llu.safetensors.
 //
 // publish_add is called by the compute thread and returns as soon as the version can be served; a
 // writer thread of its own puts the file on disk. All functions are thread-safe.
@@ -24,8 +24,7 @@ MUST_CHECK enum err publish_create(const char *weights_dir, const struct param_t
                                    struct publish **out, struct why *why);
 void publish_destroy(struct publish *p);    // waits for the writer; NULL is fine
 // A buffer of blob size to fill; then publish_add hands it over (or publish_cancel gives it back).
-// At most three buffers exist, the newest version's included: waits for the writer if it is behind,
-// ERR_TIMEOUT after a minute.
+// At most two buffers exist: waits for the writer if it is behind, ERR_TIMEOUT after a minute.
 MUST_CHECK enum err publish_buffer(struct publish *p, void **blob, size_t *bytes, struct why *why);
 void publish_cancel(struct publish *p, void *blob);    // NULL is fine
 // version > publish_newest. On failure the caller still owns the blob.

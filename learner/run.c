@@ -19,6 +19,11 @@ void run_checkpoint_dir(char *out, size_t cap, uint64_t version)
 
 // ---- model and data ----
 
+static enum dtype published_dtype(const struct run *r)
+{
+    return r->conf.dtype == CONF_DTYPE_BF16 ? DTYPE_BF16 : DTYPE_F32;
+}
+
 static enum err open_model(struct run *r, struct why *why)
 {
     enum err e = source_open(r->conf.model, &r->source, why);
@@ -38,8 +43,7 @@ static enum err open_model(struct run *r, struct why *why)
                        mc->max_positions);
     }
     r->n_stop_ids = tokenizer_stop_ids(r->tokenizer, r->stop_ids, ARRAY_LEN(r->stop_ids));
-    r->model_config =
-        model_config_print(mc, r->conf.dtype == CONF_DTYPE_BF16 ? DTYPE_BF16 : DTYPE_F32);
+    r->model_config = model_config_print(mc, published_dtype(r));
     return r->model_config ? ERR_OK : why_set(why, ERR_NOMEM, "out of memory");
 }
 
@@ -75,6 +79,13 @@ static enum err open_data(struct run *r, struct why *why)
     return e;
 }
 
+// A live sample names versions at most staleness_max older than the one being trained; whatever
+// keep_versions says, these stay.
+static size_t versions_kept(const struct run *r)
+{
+    return (size_t)MAX(r->conf.keep_versions, r->conf.staleness_max + 2);
+}
+
 static enum err open_compute(struct run *r, struct why *why)
 {
     char *weights = fs_path("%s/weights", r->dir);
@@ -85,11 +96,11 @@ static enum err open_compute(struct run *r, struct why *why)
         e = device_open("cpu", r->pool, &r->device, why);
     }
     if (!e) {
-        e = publish_create(weights, source_params(r->source),
-                           r->conf.dtype == CONF_DTYPE_BF16 ? DTYPE_BF16 : DTYPE_F32,
-                           (size_t)r->conf.keep_versions, NULL, NULL, &r->publish, why);
+        e = publish_create(weights, source_params(r->source), published_dtype(r), versions_kept(r),
+                           NULL, NULL, &r->publish, why);
     }
     if (!e) {
+        publish_hold(r->publish, true);    // until the service has pinned what is still needed
         e = trainer_create(r->device, r->source, &r->conf, r->publish, &r->trainer, why);
     }
     free(weights);
@@ -179,7 +190,7 @@ static void on_conf_change(void *arg, const char *key, const char *was, const ch
 
 static enum err check_run(struct run *r, struct why *why)
 {
-    char tokenizer[HASH_HEX_LEN + 1], data[HASH_HEX_LEN + 1], *id, *text;
+    char tokenizer[HASH_HEX_LEN + 1], data[HASH_HEX_LEN + 1], model[HASH_HEX_LEN + 1], *id, *text;
     struct conf was;
     enum err e = ledger_get_meta(r->ledger, "run_id", &id, why);
     if (e) {
@@ -203,8 +214,11 @@ static enum err check_run(struct run *r, struct why *why)
         ledger_put_meta(changes.txn, "config", now);
         e = changes.frozen[0] ? why_set(why, ERR_MISMATCH, "%s", changes.frozen) : ERR_OK;
     }
+    e = e ? e : trainer_hash(r->trainer, &r->model_hash, why);    // as read, before any checkpoint
+    hash_hex(r->model_hash, model);
     hash_hex(source_tokenizer_hash(r->source), tokenizer);
     data_hash_text(r, data);
+    e = e ? e : must_equal(r->ledger, "model_hash", model, why);
     e = e ? e : must_equal(r->ledger, "tokenizer_hash", tokenizer, why);
     e = e ? e : must_equal(r->ledger, "data_hash", data, why);
     e = e ? e : must_equal(r->ledger, "numerics_id", r->device->ops->numerics_id, why);
@@ -222,24 +236,28 @@ static enum err start_fresh(struct run *r, struct why *why)
     return e ? e : put_run(r, why);
 }
 
-// The state of the newest checkpoint that can be read, or the model itself (step 0, version 1). Not
-// published yet.
+// Loads the newest checkpoint that can be read; there may be none: then the model itself stands, at
+// the step and version that the present branch begins with. Not published yet. The version is the
+// ledger's: a branch gives the checkpoint that it starts from another one than its files say.
 static enum err load_newest(struct run *r, const struct ledger_heads *h, uint64_t *step,
                             uint64_t *version, struct why *why)
 {
     struct ledger_checkpoint cp;
-    uint64_t saved_step,
-        saved_version;    // a branch gives its fork's weights a number of their own
     for (size_t before = 0;; before++) {
         enum err e = ledger_get_checkpoint(r->ledger, before, &cp, why);
-        if (e == ERR_NOT_FOUND && h->base_step == 0) {
+        if (e == ERR_NOT_FOUND && h->base_step > 0) {
+            return why_set(why, e, "%s: branch %llu begins at step %llu, and no checkpoint is left",
+                           r->dir, (unsigned long long)h->branch, (unsigned long long)h->base_step);
+        }
+        if (e == ERR_NOT_FOUND) {
             *step = 0;
             *version = h->base_version;
-            return ERR_OK;    // the model itself
+            return ERR_OK;
         }
         if (e) {
-            return why_prefix(why, e, "step %llu", (unsigned long long)h->base_step);
+            return e;
         }
+        uint64_t saved_step = 0, saved_version;
         char *dir = fs_path("%s/%s", r->dir, cp.dir);
         e = dir ? trainer_load(r->trainer, dir, &saved_step, &saved_version, why) : ERR_NOMEM;
         free(dir);
@@ -304,9 +322,6 @@ static enum err recover(struct run *r, struct why *why)
     e = e ? e : load_newest(r, &h, &step, &version, why);
     e = e ? e : trainer_publish(r->trainer, version, &hash, why);
     e = e ? e : compare_version(r, version, hash, why);
-    if (!e && version == 1) {
-        r->model_hash = hash;
-    }
     for (uint64_t s = step + 1; !e && s <= h.last_done; s++) {
         e = rerun_step(r, h.branch, s, &version, why);
     }

@@ -1,6 +1,9 @@
 // train_thread.c: jobs in, outcomes back, both through mailboxes. The thread owns the trainer; the
 // loop never waits for it except in close, where the running step is cancelled between two layers
-// (recovery runs it again from the ledger).
+// (recovery runs it again from the ledger) and a checkpoint between two windows.
+//
+// A checkpoint is only begun here. It ends on the saver's thread, usually while the next step runs,
+// and its outcome goes into the same mailbox from there.
 #include "learner/train_thread.h"
 
 #include <pthread.h>
@@ -15,7 +18,8 @@
 
 struct job {
     struct train_done done;
-    char forget[64];
+    struct train_thread *thread;
+    double start_s;
 };
 
 struct train_thread {
@@ -30,45 +34,56 @@ struct train_thread {
 
 // ---- compute thread ----
 
-static enum err do_checkpoint(struct train_thread *t, struct job *j)
+static void post(struct job *j)
+{
+    j->done.seconds = clock_mono_s() - j->start_s;
+    if (mailbox_send(j->thread->out, j)) {
+        free(j);    // closing
+    }
+}
+
+static void on_saved(void *arg, enum err e, const struct why *why)    // the saver's thread
+{
+    struct job *j = arg;
+    j->done.err = e;
+    j->done.why = *why;
+    post(j);
+}
+
+static enum err begin_checkpoint(struct train_thread *t, struct job *j)
 {
     struct train_done *d = &j->done;
     run_checkpoint_dir(d->dir, sizeof d->dir, d->at_version);
     char *path = fs_path("%s/%s", t->run->dir, d->dir);
-    enum err e =
-        path ? trainer_save(t->run->trainer, path, d->at_step, d->at_version, &d->why) : ERR_NOMEM;
+    enum err e = path ? trainer_save_begin(t->run->trainer, path, d->at_step, d->at_version,
+                                           &t->cancel, on_saved, j, &d->why)
+                      : why_set(&d->why, ERR_NOMEM, "out of memory");
     free(path);
-    char *old = !e && j->forget[0] ? fs_path("%s/%s", t->run->dir, j->forget) : NULL;
-    if (old) {
-        e = fs_remove_tree(old, &d->why);
-        free(old);
-    }
     return e;
 }
 
+// Reads the newest version into a buffer of publish: beside the state there is no room for one more
+// copy of the weights.
 static enum err do_export(struct train_thread *t, struct why *why)
 {
     struct run *r = t->run;
     enum dtype dt = r->conf.dtype == CONF_DTYPE_BF16 ? DTYPE_BF16 : DTYPE_F32;
-    size_t bytes = weights_blob_bytes(source_config(r->source), dt), len = 0;
+    size_t bytes = 0, len = 0;
     uint64_t version, total;
     struct hash128 hash;
-    enum err e = publish_flush(r->publish, why);
-    if (e) {
-        return e;
-    }
-    void *blob = malloc(bytes);
+    void *blob = NULL;
     char *dir = fs_path("%s/model", r->dir);
-    e = blob && dir ? ERR_OK : why_set(why, ERR_NOMEM, "export: out of memory");
+    enum err e = dir ? publish_flush(r->publish, why) : why_set(why, ERR_NOMEM, "out of memory");
+    e = e ? e : publish_buffer(r->publish, &blob, &bytes, why);
     e = e ? e : publish_read(r->publish, 0, 0, bytes, blob, &len, &version, &total, &hash, why);
     if (!e && len != bytes) {
-        e = why_set(why, ERR_CORRUPT, "export: version %llu has %zu bytes, expected %zu",
+        e = why_set(why, ERR_CORRUPT, "version %llu has %zu bytes, expected %zu",
                     (unsigned long long)version, len, bytes);
     }
     e = e ? e : source_export(r->source, dir, dt, blob, why);
+    publish_cancel(r->publish, blob);
     free(dir);
-    free(blob);
-    return e;
+    return e ? why_prefix(why, e, "export") : ERR_OK;
 }
 
 static void *thread_main(void *arg)
@@ -77,21 +92,23 @@ static void *thread_main(void *arg)
     pool_set_fpu();
     for (struct job *j; (j = mailbox_wait(t->in, UINT64_MAX));) {
         struct train_done *d = &j->done;
-        double start = clock_mono_s();
+        j->thread = t;
+        j->start_s = clock_mono_s();
         if (atomic_load(&t->cancel)) {
             d->err = ERR_CANCELLED;
         } else if (d->job == TRAIN_STEP) {
             d->err = trainer_step(t->run->trainer, d->step, &d->result, &t->cancel, &d->why);
-        } else if (d->job == TRAIN_CHECKPOINT) {
-            d->err = do_checkpoint(t, j);
-        } else {
+        } else if (d->job == TRAIN_EXPORT) {
             d->err = do_export(t, &d->why);
+        } else {
+            d->err = begin_checkpoint(t, j);
+            if (!d->err) {
+                continue;    // on_saved has it now
+            }
         }
-        d->seconds = clock_mono_s() - start;
-        if (mailbox_send(t->out, j)) {
-            free(j);    // closing
-        }
+        post(j);
     }
+    trainer_save_wait(t->run->trainer);
     return NULL;
 }
 
@@ -151,12 +168,11 @@ enum err train_thread_step(struct train_thread *t, const struct train_step *s)
     return send_job(t, &(struct job){.done = {.job = TRAIN_STEP, .step = s}});
 }
 
-enum err train_thread_checkpoint(struct train_thread *t, uint64_t step, uint64_t version,
-                                 const char *forget)
+enum err train_thread_checkpoint(struct train_thread *t, uint64_t step, uint64_t version)
 {
-    struct job j = {.done = {.job = TRAIN_CHECKPOINT, .at_step = step, .at_version = version}};
-    snprintf(j.forget, sizeof j.forget, "%s", forget);
-    return send_job(t, &j);
+    return send_job(
+        t,
+        &(struct job){.done = {.job = TRAIN_CHECKPOINT, .at_step = step, .at_version = version}});
 }
 
 enum err train_thread_export(struct train_thread *t)

@@ -1,5 +1,5 @@
-// train_thread.h: the compute thread of the learner: steps, checkpoints and the final export, one
-// job after the other.
+// train_thread.h: the compute thread of the learner: steps, checkpoints and the final export, begun
+// one after the other. A checkpoint is written beside the step that follows it.
 #ifndef CARAVAN_LEARNER_TRAIN_THREAD_H
 #define CARAVAN_LEARNER_TRAIN_THREAD_H
 
@@ -27,14 +27,14 @@ MUST_CHECK enum err train_thread_create(uv_loop_t *loop, struct run *r, train_do
                                         void *arg, struct train_thread **out, struct why *why);
 MUST_CHECK enum err train_thread_step(struct train_thread *t,
                                       const struct train_step *s);    // s stays valid until done
-// Saves the state after `step` (which has run as the last one). forget: folders of older
-// checkpoints to remove afterwards, "" = none.
-MUST_CHECK enum err train_thread_checkpoint(struct train_thread *t, uint64_t step, uint64_t version,
-                                            const char *forget);
+// Saves the state after `step`, which has run as the last one; steps asked for later do not wait.
+MUST_CHECK enum err train_thread_checkpoint(struct train_thread *t, uint64_t step,
+                                            uint64_t version);
 // Waits for the weight files, then writes RUN_DIR/model, a Hugging Face folder of the newest
 // version.
 MUST_CHECK enum err train_thread_export(struct train_thread *t);
-void train_thread_close(struct train_thread *t);    // cancels the running step, joins; loop thread
+// Cancels the running step and save, joins; loop thread.
+void train_thread_close(struct train_thread *t);
 void train_thread_destroy(struct train_thread *t);    // NULL is fine
 
 #endif

@@ -17,7 +17,8 @@
 // million parameters in bf16: masters 0.54 GB, gradients 0.54, moments 1.08, packed weights with
 // transposes 0.54, two blobs 0.54, and activations by train_rows (model_memory).
 //
-// Compute thread.
+// Compute thread. A checkpoint is written beside it (saver.c) and only read by it: the state
+// changes in one place, the update, which waits.
 
 #include "learner/trainer.h"
 
@@ -51,6 +52,7 @@ struct trainer {
     struct optim optim;
     float *masters;    // device, flat
     struct micro_batch micro;
+    struct saver saver;    // reads masters and optim; whoever changes them waits for it first
 };
 
 // ---- planning
@@ -191,6 +193,7 @@ void trainer_destroy(struct trainer *t)
     if (!t) {
         return;
     }
+    saver_wait(&t->saver);
     micro_batch_fini(&t->micro);
     t->device->ops->release(t->device, t->grads);
     t->device->ops->release(t->device, t->masters);
@@ -214,6 +217,14 @@ enum err trainer_publish(struct trainer *t, uint64_t version, struct hash128 *ha
         *hash = h;
     }
     return e ? why_prefix(why, e, "version %" PRIu64, version) : ERR_OK;
+}
+
+enum err trainer_hash(struct trainer *t, struct hash128 *hash, struct why *why)
+{
+    void *blob = NULL;
+    enum err e = rounded_blob(t, NULL, &blob, hash, why);
+    publish_cancel(t->publish, blob);
+    return e;
 }
 
 // ---- forward and backward
@@ -325,6 +336,16 @@ static struct hash128 pack_blob(struct trainer *t, const void *blob, size_t byte
     return t->packed ? hash : hash_bytes(blob, bytes);
 }
 
+// A checkpoint of the state before may still be on its way to disk.
+static enum err wait_for_save(struct trainer *t, struct train_result *r, const atomic_bool *cancel,
+                              struct why *why)
+{
+    double start = clock_mono_s();
+    saver_wait(&t->saver);
+    r->save_wait_s = clock_mono_s() - start;
+    return cancel && atomic_load(cancel) ? why_set(why, ERR_CANCELLED, "cancelled") : ERR_OK;
+}
+
 static enum err update_and_publish(struct trainer *t, const struct train_step *s, double norm,
                                    bool signal, struct train_result *r, struct why *why)
 {
@@ -397,7 +418,8 @@ static enum err run_plan(struct trainer *t, const struct batcher_plan *plan, str
         return why_set(why, ERR_INVALID, "gradient norm is %g, expected a finite number", norm);
     }
     fill_result(r, plan, &p, norm);
-    return update_and_publish(t, s, norm, signal, r, why);
+    enum err e = signal ? wait_for_save(t, r, cancel, why) : ERR_OK;
+    return e ? e : update_and_publish(t, s, norm, signal, r, why);
 }
 
 enum err trainer_step(struct trainer *t, const struct train_step *s, struct train_result *out,
@@ -425,17 +447,24 @@ enum err trainer_step(struct trainer *t, const struct train_step *s, struct trai
 
 // ---- checkpoints
 
-enum err trainer_save(struct trainer *t, const char *dir, uint64_t step, uint64_t version,
-                      struct why *why)
+enum err trainer_save_begin(struct trainer *t, const char *dir, uint64_t step, uint64_t version,
+                            const atomic_bool *cancel, saver_done_fn *done, void *arg,
+                            struct why *why)
 {
     struct checkpoint c = {&t->optim, t->masters, step, version};
-    return checkpoint_save(&c, dir, why);
+    return saver_begin(&t->saver, &c, dir, cancel, done, arg, why);
+}
+
+void trainer_save_wait(struct trainer *t)
+{
+    saver_wait(&t->saver);
 }
 
 enum err trainer_load(struct trainer *t, const char *dir, uint64_t *step, uint64_t *version,
                       struct why *why)
 {
     struct checkpoint c = {&t->optim, t->masters, 0, 0};
+    saver_wait(&t->saver);
     enum err e = checkpoint_load(&c, dir, why);
     if (!e) {
         t->packed = false;

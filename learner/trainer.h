@@ -14,6 +14,7 @@
 #include "common/conf.h"
 #include "common/hash.h"
 #include "kernels/device.h"
+#include "learner/saver.h"
 #include "learner/train_hyper.h"
 #include "model/config.h"
 #include "model/source.h"
@@ -57,6 +58,7 @@ struct train_result {
     uint64_t compared_tokens, mismatched_tokens;    // of fresh scored samples: learner's against
                                                     // actors' log-probs, bit for bit
     double forward_backward_s, optimiser_s, publish_s;
+    double save_wait_s;    // waited for a checkpoint that was being saved
 };
 
 struct trainer;
@@ -74,6 +76,8 @@ size_t trainer_memory(const struct model_config *m, const struct conf *c);
 // Rounds the present masters and publishes them under `version`; *hash = of the blob.
 MUST_CHECK enum err trainer_publish(struct trainer *t, uint64_t version, struct hash128 *hash,
                                     struct why *why);
+// The hash that publishing the present masters would have.
+MUST_CHECK enum err trainer_hash(struct trainer *t, struct hash128 *hash, struct why *why);
 // One optimiser step: loss = DAPO token-level clipped objective (+ beta * k3 KL), summed over all
 // tokens that are not masked and divided by their number over the whole batch; global-norm
 // clipping; AdamW on the masters (decay on matrices only); rounding and publication of new_version.
@@ -84,10 +88,13 @@ MUST_CHECK enum err trainer_publish(struct trainer *t, uint64_t version, struct 
 MUST_CHECK enum err trainer_step(struct trainer *t, const struct train_step *s,
                                  struct train_result *out, const atomic_bool *cancel,
                                  struct why *why);
-// Checkpoint folder, see checkpoint.h: complete and fsynced at return, built under a temporary
-// name.
-MUST_CHECK enum err trainer_save(struct trainer *t, const char *dir, uint64_t step,
-                                 uint64_t version, struct why *why);
+// Begins to save the present state as a checkpoint folder (checkpoint.h), on a thread of its own;
+// see saver.h for done and cancel. The update of the next step waits for it, as do
+// trainer_save_wait, trainer_load and trainer_destroy.
+MUST_CHECK enum err trainer_save_begin(struct trainer *t, const char *dir, uint64_t step,
+                                       uint64_t version, const atomic_bool *cancel,
+                                       saver_done_fn *done, void *arg, struct why *why);
+void trainer_save_wait(struct trainer *t);
 // Takes over a checkpoint after verifying it; on failure the state is as before. Does not publish.
 MUST_CHECK enum err trainer_load(struct trainer *t, const char *dir, uint64_t *step,
                                  uint64_t *version, struct why *why);

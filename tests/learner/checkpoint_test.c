@@ -18,7 +18,7 @@ static void run_and_save(struct rig *r, struct rollouts *rolls, char path[96])
         rig_step(r, rolls);
     }
     checkpoint_path(r, path);
-    MUST(trainer_save(r->trainer, path, 2, 3, &why));
+    rig_save(r, path, 2, 3);
 }
 
 // The trainer anew, as after a restart, with nothing but the model and the checkpoint.
@@ -87,7 +87,7 @@ static void a_checkpoint_before_the_first_step_has_no_moments(void **state)
     uint64_t step, version;
     rig_open(&r, 1, NULL);
     checkpoint_path(&r, path);
-    MUST(trainer_save(r.trainer, path, 0, 1, &why));
+    rig_save(&r, path, 0, 1);
     rig_roll(&r, 1, &rolls);
     struct hash128 hash = rig_step(&r, &rolls).weights_hash;
     char *moments = fs_path("%s/moments.bin", path);
@@ -113,7 +113,7 @@ static void a_folder_is_replaced_as_a_whole(void **state)
     run_and_save(&r, &rolls, path);
     (void)snprintf(other, sizeof other, "%s/stray", path);
     MUST(fs_write_file(other, "x", 1, &why));
-    MUST(trainer_save(r.trainer, path, 9, 3, &why));
+    rig_save(&r, path, 9, 3);
     assert_false(fs_exists(other));
     (void)snprintf(other, sizeof other, "%s.tmp", path);
     assert_false(fs_exists(other));
@@ -176,7 +176,7 @@ static void damage_is_found_before_anything_changes(void **state)
     char path[96];
     run_and_save(&r, &rolls, path);
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        MUST(trainer_save(r.trainer, path, 2, 3, &why));
+        rig_save(&r, path, 2, 3);
         edit(path, cases[i].file, cases[i].at, cases[i].byte, cases[i].cut);
         refused(&r, path, cases[i].e, cases[i].word);
     }

@@ -290,4 +290,26 @@ static inline double rig_logp(const struct rollouts *rolls, size_t g, size_t s)
     return sum;
 }
 
+struct rig_saved {
+    enum err err;
+    struct why why;
+};
+
+static inline void rig_on_saved(void *arg, enum err e, const struct why *why)
+{
+    struct rig_saved *s = arg;
+    *s = (struct rig_saved){e, *why};
+}
+
+// A checkpoint of the present state, saved and waited for.
+static inline void rig_save(struct rig *r, const char *path, uint64_t step, uint64_t version)
+{
+    struct rig_saved s = {.err = ERR_TIMEOUT};
+    MUST(trainer_save_begin(r->trainer, path, step, version, NULL, rig_on_saved, &s, &why));
+    trainer_save_wait(r->trainer);
+    if (s.err) {
+        fail_msg("%s: %s", err_text(s.err), s.why.text);
+    }
+}
+
 #endif
