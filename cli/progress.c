@@ -79,7 +79,9 @@ static void draw(struct progress *p)
         p->drawn += text.data[i] == '\n';
     }
     if (!e) {
+        fputs("\033[?7l", stdout);    // no wrapping: a line of the block is a line of the screen
         fwrite(text.data, 1, text.len, stdout);
+        fputs("\033[?7h", stdout);
     }
     fflush(stdout);
     buf_fini(&text);
@@ -163,6 +165,9 @@ void progress_update(struct progress *p, const json_t *status)
 void progress_note(struct progress *p, const char *fmt, ...)
 {
     va_list ap;
+    if (p->show && !p->tty) {
+        follow_metrics(p);    // what happened before the note
+    }
     erase(p);
     va_start(ap, fmt);
     vprintf(fmt, ap);

@@ -198,7 +198,7 @@ static void a_full_disk_ends_the_run_with_its_name(void **state)
         free(out);
         skip();
     }
-    if (rc != 1 || strstr(out, "full") == NULL) {
+    if (rc != 1 || strstr(out, "disk is full") == NULL) {
         fail_msg("status %d\n%s", rc, out);
     }
     free(out);
