@@ -55,7 +55,8 @@ size_t world_steps(const char *run);
 double world_sum(const char *run, const char *key);
 // Until the run has done so many steps.
 void world_until_steps(const char *run, size_t steps);
-// `caravan audit` finds nothing. Returns what it printed (free()).
+// `caravan audit` finds nothing, and no log of the run holds a sanitizer's report. Returns what it
+// printed (free()).
 char *world_audit_clean(const char *run);
 
 #endif
