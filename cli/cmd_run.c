@@ -173,8 +173,9 @@ static void learner_ended(struct runner *r, size_t child, int64_t status, int si
     // It may have died before its first transaction: then there is nothing to resume.
     struct why why;
     bool exists = settings_check_run(r->conf.run_dir, &why) == ERR_OK;
-    progress_note(r->progress, "the learner was killed by signal %d (%s); starting it again",
-                  signal, strsignal(signal));
+    progress_note(r->progress,
+                  "the learner was killed by signal %d (%s); starting it again (restart %u)",
+                  signal, strsignal(signal), supervisor_starts(r->supervisor, child));
     if (learner_args(r, child, exists, false)) {
         stop_all(r, CLI_FAILED);
         return;
@@ -197,11 +198,12 @@ static void helper_ended(struct runner *r, size_t child, int64_t status, int sig
         return;
     }
     if (signal) {
-        progress_note(r->progress, "%s was killed by signal %d (%s); starting it again", name,
-                      signal, strsignal(signal));
+        progress_note(r->progress,
+                      "%s was killed by signal %d (%s); starting it again (restart %u)", name,
+                      signal, strsignal(signal), supervisor_starts(r->supervisor, child));
     } else {
-        progress_note(r->progress, "%s ended with status %lld; starting it again", name,
-                      (long long)status);
+        progress_note(r->progress, "%s ended with status %lld; starting it again (restart %u)",
+                      name, (long long)status, supervisor_starts(r->supervisor, child));
     }
     supervisor_start_later(r->supervisor, child, pause_ms(m->failures - 1));
 }

@@ -239,10 +239,10 @@ static void put_peer_figures(struct out *o, const json_t *p)
         put(o, "v%-5.0f %6s tokens, %3.0f slots busy", status_num(stats, "version"), tokens,
             status_num(stats, "slots_busy"));
     } else {
-        status_count(tokens, status_num(stats, "jobs_total"));
-        put(o, "%6s jobs, %2.0f busy, %.0f restarts", tokens,
-            MAX(status_num(stats, "workers_busy"), status_num(stats, "busy")),
-            MAX(status_num(stats, "worker_restarts_total"), status_num(stats, "restarts_total")));
+        status_count(tokens, status_num(stats, "verify_jobs_total"));
+        put(o, "%6s jobs, %2.0f of %.0f workers busy, %.0f restarts", tokens,
+            status_num(stats, "workers_busy"), status_num(stats, "workers"),
+            status_num(stats, "worker_restarts_total"));
     }
 }
 
