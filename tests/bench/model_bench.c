@@ -12,46 +12,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "common/clock.h"
-#include "tests/tools/grad_case.h"
+#include "tests/bench/kit.h"
 
 enum { PROMPT = 96, STEPS = 32, WIDEST = 64, COMPLETIONS = 8, COMPLETION = 52, KEYS = 1 << 16 };
-
-struct span {
-    double wall, cpu;    // seconds
-};
 
 struct bench {
     const char *path, *kind, *only;
     int threads, repeats;
-    struct pool *pool;
-    struct device *d;
-    struct source *s;
-    float *flat;
-    struct weights *w;
+    struct kit_model k;
     struct model *m;
 };
 
-static struct span span_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (struct span){clock_mono_s(), (double)t.tv_sec + (double)t.tv_nsec * 1e-9};
-}
-
-// Keeps in *best the shorter of itself and the time since `from`.
-static void span_best(struct span *best, struct span from)
-{
-    struct span now = span_now();
-    best->wall = MIN(best->wall, now.wall - from.wall);
-    best->cpu = MIN(best->cpu, now.cpu - from.cpu);
-}
-
-static const struct span never = {1e30, 1e30};
-
-static void report(const char *what, double tokens, struct span s)
+static void report(const char *what, double tokens, struct kit_span s)
 {
     printf("{\"what\": \"%s\", \"tokens_per_s\": %.1f, \"seconds\": %.4f, \"cpu_seconds\": %.4f}\n",
            what, tokens / s.wall, s.wall, s.cpu);
@@ -65,26 +38,11 @@ static bool wanted(const struct bench *b, const char *what)
 
 static enum err open_all(struct bench *b, struct why *why)
 {
-    enum err e = pool_create(b->threads, &b->pool, why);
+    struct kit_span read, pack;
+    enum err e = kit_model_open(&b->k, b->path, b->kind, b->threads, true, &read, &pack, why);
     if (e == ERR_OK) {
-        e = device_open(b->kind, b->pool, &b->d, why);
-    }
-    struct span from = span_now(), read = never, pack = never;
-    if (e == ERR_OK) {
-        e = source_open(b->path, &b->s, why);
-    }
-    if (e == ERR_OK) {
-        e = grad_case_read_flat(b->s, &b->flat, why);
-    }
-    span_best(&read, from);
-    from = span_now();
-    if (e == ERR_OK) {
-        e = grad_case_weights(b->d, source_config(b->s), source_params(b->s), b->flat, DTYPE_BF16,
-                              true, &b->w, why);
-    }
-    if (e == ERR_OK) {
-        double total = (double)source_params(b->s)->total;
-        span_best(&pack, from);
+        const struct model_config *c = source_config(b->k.source);
+        double total = (double)source_params(b->k.source)->total;
         report("read_source", total, read);
         report("pack_weights", total, pack);
         const struct model_limits limits = {.max_rows = 512,
@@ -93,9 +51,8 @@ static enum err open_all(struct bench *b, struct why *why)
                                             .train_rows = 512,
                                             .max_context = 512};
         printf("{\"what\": \"memory\", \"weights_bytes\": %zu, \"model_bytes\": %zu}\n",
-               weights_memory(source_config(b->s), DTYPE_BF16, true),
-               model_memory(source_config(b->s), &limits));
-        e = model_create(b->d, source_config(b->s), &limits, &b->m, why);
+               weights_memory(c, DTYPE_BF16, true), model_memory(c, &limits));
+        e = model_create(b->k.device, c, &limits, &b->m, why);
     }
     return e;
 }
@@ -103,11 +60,7 @@ static enum err open_all(struct bench *b, struct why *why)
 static void close_all(struct bench *b)
 {
     model_destroy(b->m);
-    weights_destroy(b->w);
-    free(b->flat);
-    source_close(b->s);
-    device_close(b->d);
-    pool_destroy(b->pool);
+    kit_model_close(&b->k);
 }
 
 // One pass that adds position `pos` to each of n sequences; sequence i owns cache rows i * (PROMPT
@@ -135,7 +88,7 @@ static enum err decode_step(struct bench *b, struct kv_cache *kv, struct batch *
         }
         spec[i] = (struct sample_spec){.temperature = 1, .top_p = 1, .u = 0.5f};
     }
-    return e == ERR_OK ? model_forward(b->m, b->w, kv, batch, spec, out, NULL, why) : e;
+    return e == ERR_OK ? model_forward(b->m, b->k.weights, kv, batch, spec, out, NULL, why) : e;
 }
 
 static enum err bench_decode(struct bench *b, size_t n, struct why *why)
@@ -148,14 +101,14 @@ static enum err bench_decode(struct bench *b, size_t n, struct why *why)
         return ERR_OK;
     }
     batch_init(&batch);
-    struct span best = never;
+    struct kit_span best = kit_never;
     enum err e = kv_cache_create(b->m, n * (PROMPT + STEPS), &kv, why);
     for (int r = 0; e == ERR_OK && r < b->repeats; r++) {
-        struct span from = span_now();
+        struct kit_span from = kit_now();
         for (size_t s = 0; e == ERR_OK && s < STEPS; s++) {
             e = decode_step(b, kv, &batch, n, PROMPT + s, why);
         }
-        span_best(&best, from);
+        kit_best(&best, from);
     }
     if (e == ERR_OK) {
         report(what, (double)(n * STEPS), best);
@@ -193,12 +146,12 @@ static enum err make_group(struct batch *batch)
 static enum err bench_score(struct bench *b, const struct batch *batch, struct why *why)
 {
     float logp[COMPLETIONS * COMPLETION];
-    struct span best = never;
+    struct kit_span best = kit_never;
     enum err e = ERR_OK;
     for (int r = 0; e == ERR_OK && r < b->repeats; r++) {
-        struct span from = span_now();
-        e = model_score(b->m, b->w, batch, 1, logp, NULL, NULL, why);
-        span_best(&best, from);
+        struct kit_span from = kit_now();
+        e = model_score(b->m, b->k.weights, batch, 1, logp, NULL, NULL, why);
+        kit_best(&best, from);
     }
     if (e == ERR_OK) {
         report("score", (double)batch->n_rows, best);
@@ -209,17 +162,18 @@ static enum err bench_score(struct bench *b, const struct batch *batch, struct w
 static enum err bench_train(struct bench *b, const struct batch *batch, struct why *why)
 {
     void *grads = NULL;
-    struct span best = never;
-    enum err e = b->d->ops->alloc(b->d, model_params(b->m)->total * sizeof(float), &grads, why);
+    struct kit_span best = kit_never;
+    enum err e = b->k.device->ops->alloc(b->k.device, model_params(b->m)->total * sizeof(float),
+                                         &grads, why);
     for (int r = 0; e == ERR_OK && r < b->repeats; r++) {
-        struct span from = span_now();
-        e = model_train(b->m, b->w, batch, 1, ones, NULL, grads, NULL, why);
-        span_best(&best, from);
+        struct kit_span from = kit_now();
+        e = model_train(b->m, b->k.weights, batch, 1, ones, NULL, grads, NULL, why);
+        kit_best(&best, from);
     }
     if (e == ERR_OK) {
         report("train", (double)batch->n_rows, best);
     }
-    b->d->ops->release(b->d, grads);
+    b->k.device->ops->release(b->k.device, grads);
     return e;
 }
 
@@ -257,14 +211,14 @@ int main(int argc, char **argv)
         } else if (strcmp(argv[i], "--only") == 0) {
             b.only = argv[i + 1];
         } else if (strcmp(argv[i], "--threads") == 0) {
-            b.threads = atoi(argv[i + 1]);
+            b.threads = (int)kit_number(argv[i], argv[i + 1], 1, 256);
         } else if (strcmp(argv[i], "--repeats") == 0) {
-            b.repeats = atoi(argv[i + 1]);
+            b.repeats = (int)kit_number(argv[i], argv[i + 1], 1, 1000);
         } else {
             return usage();
         }
     }
-    if (b.path == NULL || b.repeats < 1) {
+    if (b.path == NULL) {
         return usage();
     }
     static const size_t widths[] = {64, 8, 1};
