@@ -120,8 +120,8 @@ const struct conf_row conf_rows[] = {
         "Sample only from this many of the most likely tokens; 0 is off. The caution of "
         "top_p applies."),
     INT("rollout.lease_ms", lease_ms, 1000, 86400000, "ms", "60000", false,
-        "How long an actor or verifier may hold work without a sign of life before it is "
-        "given to another one."),
+        "How long an actor or verifier may hold work. Heartbeats renew it; ten seconds without "
+        "one end it early."),
 
     ENUM("reward.truncated", truncated, truncated_names, "score", false,
          "What an answer that was cut at max_tokens earns: what its check says, zero, or its "

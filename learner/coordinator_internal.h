@@ -205,7 +205,7 @@ MUST_CHECK enum err coordinator_restore(struct coordinator *c, struct ledger *l,
 struct peer *coordinator_peer(const struct coordinator *c, struct msg_incarnation id);
 struct peer *coordinator_add_peer(struct coordinator *c, struct msg_incarnation id,
                                   enum msg_role role);    // NULL: full or out of memory
-bool coordinator_alive(const struct coordinator *c, const struct peer *p);
+bool coordinator_alive(const struct coordinator *c, const struct peer *p, uint64_t now_ms);
 void coordinator_lease(struct coordinator *c, struct sample *s, struct peer *p, bool told);
 void coordinator_unlease(struct sample *s);
 void coordinator_expire(struct coordinator *c);

@@ -3,14 +3,15 @@
 // A lease ends in one of three ways, and what it covered is free again at once:
 // - not held: its owner sent two heartbeats, at least half a heartbeat interval apart, that do not
 //   name it (a reply that was lost, a slot that was given up);
-// - silent: its owner was not heard of for lease_ms (a crash, a cut cable);
+// - silent: its owner was not heard of for ten heartbeats, or lease_ms if that is shorter (a crash,
+//   a cut cable). Should it come back before anybody took the work over, it has its lease again;
 // - overtime: a score job after lease_ms (a verifier kills its workers long before that), a sample
 //   after 16 of them.
 // Naming a sample in heartbeats renews its lease: a long answer is not an error. What bounds it in
 // practice is the staleness rule (coordinator_batch.c).
 //
 // After a restart of the learner the owners are known from the ledger by incarnation only. They get
-// lease_ms to come back; a heartbeat that names a sample keeps its lease, also before the process
+// as long to come back; a heartbeat that names a sample keeps its lease, also before the process
 // has said hello again.
 #include <stdlib.h>
 #include <string.h>
@@ -36,9 +37,10 @@ struct peer *coordinator_peer(const struct coordinator *c, struct msg_incarnatio
     return NULL;
 }
 
-bool coordinator_alive(const struct coordinator *c, const struct peer *p)
+bool coordinator_alive(const struct coordinator *c, const struct peer *p, uint64_t now_ms)
 {
-    return c->now_ms - p->heard_ms <= (uint64_t)c->conf->lease_ms;
+    uint64_t silence_ms = 10 * (uint64_t)c->config.heartbeat_ms;
+    return now_ms <= p->heard_ms + MIN(silence_ms, (uint64_t)c->conf->lease_ms);
 }
 
 void coordinator_free_peer(struct peer *p)
@@ -161,7 +163,7 @@ void coordinator_expire(struct coordinator *c)
             }
             uint64_t age_ms = c->now_ms - s->lease.since_ms, lease_ms = (uint64_t)c->conf->lease_ms;
             uint64_t renewals = s->state == LEDGER_RECEIVED ? 1 : COORDINATOR_RENEWALS_MAX;
-            if (!coordinator_alive(c, s->lease.owner)) {
+            if (!coordinator_alive(c, s->lease.owner, c->now_ms)) {
                 end_lease(c, s, "silent");
             } else if (age_ms > lease_ms * renewals) {
                 end_lease(c, s, "overtime");

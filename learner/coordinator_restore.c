@@ -1,11 +1,12 @@
 // coordinator_restore.c: the state machine as the ledger left it.
 //
-//   generating, leased     its owner keeps it for lease_ms from now, to come back and name it
-//   generating, not leased free
-//   received               a score job again; verdicts that were under way are lost or arrive late,
-//   and the first one counts scored                 stays; its group is reviewed again when the run
-//   starts a committed step       is handed to the trainer first, read back from the ledger running
-//   evaluations    go on with the tasks that have no group yet
+//   generating, leased      its owner keeps it as if heard of now, to come back and name it
+//   generating, not leased  free
+//   received                a score job again; verdicts that were under way are lost or arrive
+//                           late, and the first one counts
+//   scored                  stays; its group is reviewed again when the run starts
+//   a committed step        is handed to the trainer first, read back from the ledger
+//   running evaluations     go on with the tasks that have no group yet
 // Nothing is written here: what the ledger says is the state.
 #include <stdlib.h>
 #include <string.h>

@@ -81,8 +81,9 @@ bool coordinator_unoffered(const struct coordinator *c, const struct group *g, c
         bool offered = false;
         for (size_t i = 0; i < c->n_peers; i++) {
             const struct peer *p = c->peers[i];
-            offered = offered || (p->role == MSG_ROLE_VERIFIER && coordinator_alive(c, p) &&
-                                  offer_of(p, name, pin_of(g, name)) != NULL);
+            offered =
+                offered || (p->role == MSG_ROLE_VERIFIER && coordinator_alive(c, p, c->now_ms) &&
+                            offer_of(p, name, pin_of(g, name)) != NULL);
         }
         if (!offered) {
             (void)snprintf(out, cap, "%.*s", (int)MIN(name.len, (size_t)LIMIT_NAME_BYTES),
@@ -136,7 +137,8 @@ static bool another_could(const struct coordinator *c, const struct sample *s)
 {
     for (size_t i = 0; i < c->n_peers; i++) {
         const struct peer *p = c->peers[i];
-        if (coordinator_alive(c, p) && !msg_incarnation_equal(p->incarnation, s->last_verifier) &&
+        if (coordinator_alive(c, p, c->now_ms) &&
+            !msg_incarnation_equal(p->incarnation, s->last_verifier) &&
             coordinator_offers(p, s->group)) {
             return true;
         }

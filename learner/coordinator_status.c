@@ -53,8 +53,7 @@ void coordinator_get_status(const struct coordinator *c, uint64_t now_ms,
                                          : 0.0)) /
         60000.0;
     for (size_t i = 0; i < c->n_peers; i++) {
-        bool alive =
-            c->peers[i]->greeted && now_ms <= c->peers[i]->heard_ms + (uint64_t)c->conf->lease_ms;
+        bool alive = c->peers[i]->greeted && coordinator_alive(c, c->peers[i], now_ms);
         out->actors += alive && c->peers[i]->role == MSG_ROLE_ACTOR;
         out->verifiers += alive && c->peers[i]->role == MSG_ROLE_VERIFIER;
     }
@@ -153,7 +152,7 @@ static void peer_waits(struct waits *w)
     uint64_t heard[MSG_ROLE_VERIFIER + 1] = {0};
     for (size_t i = 0; i < c->n_peers; i++) {
         const struct peer *p = c->peers[i];
-        bool is_alive = w->now_ms <= p->heard_ms + (uint64_t)c->conf->lease_ms;
+        bool is_alive = coordinator_alive(c, p, w->now_ms);
         alive[p->role] += is_alive;
         heard[p->role] = MAX(heard[p->role], p->heard_ms);
         if (is_alive && p->waits_for[0] != '\0') {
@@ -203,7 +202,7 @@ size_t coordinator_peers(const struct coordinator *c, uint64_t now_ms, struct co
                                            p->role,
                                            p->heard_ms,
                                            p->leases,
-                                           now_ms <= p->heard_ms + (uint64_t)c->conf->lease_ms};
+                                           coordinator_alive(c, p, now_ms)};
     }
     return n;
 }
