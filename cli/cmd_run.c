@@ -38,7 +38,6 @@ enum {
     YOUNG_MS = 10000,
     FIRST_PAUSE_MS = 100,
     LONGEST_PAUSE_MS = 10000,
-    MAX_PREFILL = 8192
 };
 
 struct options {
@@ -274,8 +273,7 @@ static enum err add_actor(struct runner *r, int64_t i, struct why *why)
     snprintf(threads, sizeof threads, "%lld", (long long)c->actor_threads);
     snprintf(slots, sizeof slots, "%lld", (long long)c->actor_slots);
     snprintf(kv, sizeof kv, "%lld", (long long)c->actor_kv_mb);
-    snprintf(prefill, sizeof prefill, "%lld",
-             (long long)MIN(c->actor_prefill_rows, (int64_t)MAX_PREFILL));
+    snprintf(prefill, sizeof prefill, "%lld", (long long)c->actor_prefill_rows);
     const char *args_of_actor[] = {"--connect",
                                    r->address,
                                    "--name",

@@ -211,7 +211,7 @@ const struct conf_row conf_rows[] = {
         "actor.kv_mb is full."),
     INT("actor.kv_mb", actor_kv_mb, 1, 1048576, "MiB", "320", false,
         "Memory for the keys and values of everything an actor has in flight."),
-    INT("actor.prefill_rows", actor_prefill_rows, 1, 65536, "tokens", "256", false,
+    INT("actor.prefill_rows", actor_prefill_rows, 1, 8192, "tokens", "256", false,
         "Prompt tokens in one forward pass. Fewer keep running answers moving while new "
         "prompts are read."),
 

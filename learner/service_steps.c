@@ -150,6 +150,19 @@ static void set_real(json_t *row, const char *key, double v)
     json_object_set_new(row, key, json_real(v));
 }
 
+// Samples dropped so far, by reason: the run's totals, so that two rows tell what came between.
+static void add_drops(const struct service *s, json_t *row)
+{
+    struct coordinator_status status;
+    coordinator_get_status(s->coordinator, clock_mono_ms(), &status);
+    json_t *drops = json_object();
+    for (size_t i = 0; i < status.n_drops; i++) {
+        json_object_set_new(drops, status.drops[i].reason,
+                            json_integer((json_int_t)status.drops[i].n));
+    }
+    json_object_set_new(row, "dropped_total", drops);
+}
+
 static json_t *step_row(const struct service *s, const struct train_done *d, double wait_s)
 {
     const struct train_result *r = &d->result;
@@ -222,6 +235,7 @@ static void on_step_done(struct service *s, const struct train_done *d)
     double wait_s = MAX(0, clock_mono_s() - d->seconds - s->train_idle_since_s);
     json_t *row = step_row(s, d, wait_s);
     add_staleness(row);
+    add_drops(s, row);
     s->train_idle_since_s = clock_mono_s();
     s->last_step = d->step->step;
     s->last_version = d->step->new_version;
