@@ -232,7 +232,7 @@ static void live(uint64_t seed, int64_t staleness, int n_events)
 static void a_random_life_loses_nothing_and_consumes_nothing_twice(void **state)
 {
     (void)state;
-    const char *long_run = getenv("CARAVAN_TEST_LONG");
+    const char *long_run = getenv("CARAVAN_LONG");
     int n_events = long_run != NULL && long_run[0] != '\0' ? 40000 : 4000;
     for (uint64_t seed = 1; seed <= 6; seed++) {
         live(seed, (int64_t)(seed % 3), n_events);
