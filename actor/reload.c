@@ -38,7 +38,7 @@ struct reload {
     reload_done_fn *done;
     void *done_arg;
     // loop thread only
-    struct weights *all[RELOAD_SLABS], *idle[RELOAD_SLABS];
+    struct weights *all[RELOAD_SLABS], *idle[1];    // one spare; more are given back
     size_t n_all, n_idle, n_creating;
     bool active;
 };
@@ -200,7 +200,7 @@ fail_device:
 // Room for a whole slab set: in use, idle and being created.
 static bool slab_available(const struct reload *r)
 {
-    return r->n_idle > 0 || r->n_all + r->n_creating < RELOAD_SLABS;
+    return r->n_idle > 0 || reload_slabs(r) < RELOAD_SLABS;
 }
 
 enum err reload_begin(struct reload *r, uint64_t version, struct hash128 hash, struct why *why)
@@ -277,12 +277,24 @@ bool reload_active(const struct reload *r)
 
 void reload_recycle(struct reload *r, const struct weights *w)
 {
-    for (size_t i = 0; i < r->n_all; i++) {
-        if (r->all[i] == w) {
-            r->idle[r->n_idle++] = r->all[i];
-            return;
-        }
+    size_t i = 0;
+    while (i < r->n_all && r->all[i] != w) {
+        i++;
     }
+    if (i == r->n_all) {
+        return;
+    }
+    if (r->n_idle == 0) {
+        r->idle[r->n_idle++] = r->all[i];
+        return;
+    }
+    weights_destroy(r->all[i]);    // the third one: its evaluation is over
+    r->all[i] = r->all[--r->n_all];
+}
+
+size_t reload_slabs(const struct reload *r)
+{
+    return r->n_all + r->n_creating;
 }
 
 void reload_close(struct reload *r)

@@ -34,8 +34,10 @@ MUST_CHECK enum err reload_begin(struct reload *r, uint64_t version, struct hash
 MUST_CHECK enum err reload_chunk(struct reload *r, const void *bytes, size_t len);
 void reload_abort(struct reload *r);    // the outcome comes at once: ERR_CANCELLED, or ERR_OK if it
                                         // was whole already
-void reload_recycle(struct reload *r, const struct weights *w);    // nobody uses w any more
+// Nobody uses w any more: one slab is kept as the spare, a second one is freed.
+void reload_recycle(struct reload *r, const struct weights *w);
 bool reload_active(const struct reload *r);
+size_t reload_slabs(const struct reload *r);    // that exist now
 // Stops the thread, closes the loop handles (run the loop once more before reload_destroy).
 void reload_close(struct reload *r);
 void reload_destroy(struct reload *r);    // frees all weights; NULL is fine

@@ -183,6 +183,13 @@ enum err fs_map_open(const char *path, struct fs_map *out, struct why *why)
     return e;
 }
 
+void fs_map_rest(const struct fs_map *m)
+{
+    if (m->len > 0) {
+        (void)madvise((void *)(uintptr_t)m->data, m->len, MADV_DONTNEED);    // of a file: no loss
+    }
+}
+
 void fs_map_close(struct fs_map *m)
 {
     if (m->len > 0) {

@@ -26,6 +26,7 @@ struct fs_map {
     size_t len;
 };
 MUST_CHECK enum err fs_map_open(const char *path, struct fs_map *out, struct why *why);
+void fs_map_rest(const struct fs_map *m);    // gives the pages read so far back to the system; reading again is fine. Zeroed struct too
 void fs_map_close(struct fs_map *m);    // zeroed struct is fine
 
 MUST_CHECK enum err fs_make_dirs(const char *path, struct why *why);    // mkdir -p, 0755

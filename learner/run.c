@@ -102,6 +102,7 @@ static enum err open_compute(struct run *r, struct why *why)
     if (!e) {
         publish_hold(r->publish, true);    // until the service has pinned what is still needed
         e = trainer_create(r->device, r->source, &r->conf, r->publish, &r->trainer, why);
+        source_rest(r->source);    // read once; the tokenizer stands in memory of its own
     }
     free(weights);
     return e;

@@ -488,6 +488,11 @@ enum err gguf_open(const char *path, struct gguf **out, struct why *why)
     return ERR_OK;
 }
 
+void gguf_rest(const struct gguf *g)
+{
+    fs_map_rest(&g->map);
+}
+
 void gguf_close(struct gguf *g)
 {
     if (g == NULL) {

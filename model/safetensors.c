@@ -269,6 +269,11 @@ enum err safetensors_open(const char *path, struct safetensors **out, struct why
     return ERR_OK;
 }
 
+void safetensors_rest(const struct safetensors *s)
+{
+    fs_map_rest(&s->map);
+}
+
 void safetensors_close(struct safetensors *s)
 {
     if (s == NULL) {

@@ -34,6 +34,7 @@ MUST_CHECK enum err safetensors_open(const char *path, struct safetensors **out,
 // The same over memory that outlives the result. where: for messages.
 MUST_CHECK enum err safetensors_parse(const uint8_t *data, size_t len, const char *where,
                                       struct safetensors **out, struct why *why);
+void safetensors_rest(const struct safetensors *s);    // fs_map_rest of its file
 void safetensors_close(struct safetensors *s);    // NULL is fine
 const char *safetensors_where(const struct safetensors *s);
 size_t safetensors_n_tensors(const struct safetensors *s);

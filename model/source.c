@@ -79,6 +79,16 @@ enum err source_open(const char *path, struct source **out, struct why *why)
     return ERR_OK;
 }
 
+void source_rest(const struct source *s)
+{
+    if (s->gguf) {
+        gguf_rest(s->gguf);
+    }
+    for (size_t i = 0; i < s->n_files; i++) {
+        safetensors_rest(s->files[i]);
+    }
+}
+
 void source_close(struct source *s)
 {
     if (s == NULL) {

@@ -13,6 +13,8 @@ struct tokenizer;
 
 MUST_CHECK enum err source_open(const char *path, struct source **out, struct why *why);
 void source_close(struct source *s);    // NULL is fine
+// Gives the memory of the mapped files back to the system, once all tensors have been read; reading again is fine.
+void source_rest(const struct source *s);
 const struct model_config *source_config(const struct source *s);
 const struct param_table *source_params(const struct source *s);
 const char *source_format(const struct source *s);    // "gguf" or "safetensors"

@@ -140,6 +140,30 @@ static void slabs_in_use_hold_the_next_version_back(void **state)
     assert_ptr_equal(b->last.weights, first);
 }
 
+// The slab of an evaluation pinned to an older version costs memory only while it runs.
+static void a_third_slab_goes_when_it_is_not_needed(void **state)
+{
+    struct bench *b = *state;
+    struct hash128 hash = hash_bytes(b->tiny.blob, b->bytes);
+    const struct weights *w[RELOAD_SLABS];
+    for (size_t i = 0; i < RELOAD_SLABS; i++) {
+        assert_int_equal(reload_begin(b->reload, i + 1, hash, NULL), ERR_OK);
+        feed(b, 0, b->bytes, 4096);
+        wait_outcome(b, i + 1);
+        w[i] = b->last.weights;
+    }
+    assert_int_equal(reload_slabs(b->reload), 3);
+    reload_recycle(b->reload, w[0]);
+    assert_int_equal(reload_slabs(b->reload), 3);
+    reload_recycle(b->reload, w[1]);
+    assert_int_equal(reload_slabs(b->reload), 2);
+    assert_int_equal(reload_begin(b->reload, 9, hash, NULL), ERR_OK);
+    feed(b, 0, b->bytes, 4096);
+    wait_outcome(b, RELOAD_SLABS + 1);
+    assert_ptr_equal(b->last.weights, w[0]);    // the spare
+    assert_int_equal(reload_slabs(b->reload), 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -147,6 +171,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(another_hash_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(an_aborted_version_costs_no_slab, setup, teardown),
         cmocka_unit_test_setup_teardown(slabs_in_use_hold_the_next_version_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_third_slab_goes_when_it_is_not_needed, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -127,6 +127,8 @@ static void a_mapping_shows_the_bytes_and_an_empty_file_is_fine(void **state)
     assert_int_equal(fs_map_open("mapped", &map, &why), ERR_OK);
     assert_int_equal(map.len, 3);
     assert_memory_equal(map.data, "abc", 3);
+    fs_map_rest(&map);
+    assert_memory_equal(map.data, "abc", 3);    // it comes back from the file
     fs_map_close(&map);
     assert_int_equal(fs_write_file("empty", "", 0, &why), ERR_OK);
     assert_int_equal(fs_map_open("empty", &map, &why), ERR_OK);
