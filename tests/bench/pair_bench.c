@@ -25,6 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -97,15 +98,19 @@ static void execute_role(const struct director *d, const char *role)
     _exit(127);
 }
 
-// The role's stdin and stdout become pipes; it ends when the pipe does, so none outlives us.
+// The role's stdin and stdout become pipes. It dies with us: at work it does not look at its stdin.
 static void start_role(struct director *d, int role)
 {
     struct process *p = &d->roles[role];
+    pid_t director = getpid();
     int in[2], out[2];
     CHECK(pipe2(in, O_CLOEXEC) == 0 && pipe2(out, O_CLOEXEC) == 0);
     p->pid = fork();
     CHECK(p->pid >= 0);
     if (p->pid == 0) {
+        if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != director) {
+            _exit(127);
+        }
         dup2(in[0], STDIN_FILENO);
         dup2(out[1], STDOUT_FILENO);
         execute_role(d, role_name[role]);
