@@ -4,10 +4,11 @@
 // reload_main, which packs. A `struct job` crosses over and comes back as an outcome; every begin
 // is answered by exactly one outcome, an abort only brings it forward. One version is filled at a
 // time. The mailbox holds a few chunks, so that packing and fetching overlap without a second copy
-// of the model in memory.
+// of the model in memory; when it has been full, the thread says so as soon as a chunk is packed.
 #include "actor/reload.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,7 @@
 #include "common/mailbox.h"
 
 enum { CHUNKS_WAITING = 4 };
-enum job_kind { JOB_BEGIN, JOB_CHUNK, JOB_ABORT, JOB_OUTCOME };
+enum job_kind { JOB_BEGIN, JOB_CHUNK, JOB_ABORT, JOB_OUTCOME, JOB_ROOM };
 
 struct job {
     enum job_kind kind;
@@ -35,8 +36,8 @@ struct reload {
     struct mailbox *jobs, *outcomes;
     pthread_t thread;
     bool thread_runs;
-    reload_done_fn *done;
-    void *done_arg;
+    struct reload_events ev;
+    atomic_bool wants_room;
     // loop thread only
     struct weights *all[RELOAD_SLABS], *idle[1];    // one spare; more are given back
     size_t n_all, n_idle, n_creating;
@@ -103,6 +104,18 @@ static void fill_chunk(struct reload *r, struct filling *f, const struct job *j)
     post_outcome(r, f, e, why.text);
 }
 
+static void post_room(struct reload *r)
+{
+    struct job *j = atomic_exchange(&r->wants_room, false) ? calloc(1, sizeof *j) : NULL;
+    if (!j) {
+        return;    // nobody asked, or no memory: the tick asks again
+    }
+    j->kind = JOB_ROOM;
+    if (mailbox_send(r->outcomes, j)) {
+        free(j);
+    }
+}
+
 static void *reload_main(void *arg)
 {
     struct reload *r = arg;
@@ -115,6 +128,7 @@ static void *reload_main(void *arg)
         }
         if (j->kind == JOB_CHUNK) {
             fill_chunk(r, &f, j);
+            post_room(r);
         } else if (f.job) {
             post_outcome(r, &f, ERR_CANCELLED, "given up");
         }
@@ -143,6 +157,11 @@ static void on_outcome(void *arg)
 {
     struct reload *r = arg;
     for (struct job *j; (j = mailbox_try_recv(r->outcomes));) {
+        if (j->kind == JOB_ROOM) {
+            free(j);
+            r->ev.room(r->ev.arg);
+            continue;
+        }
         struct weights *w = j->outcome.weights;
         if (w) {
             remember(r, w);
@@ -154,20 +173,20 @@ static void on_outcome(void *arg)
             j->outcome.weights = NULL;
         }
         r->active = false;
-        r->done(r->done_arg, &j->outcome);
+        r->ev.done(r->ev.arg, &j->outcome);
         free(j);
     }
 }
 
 enum err reload_create(uv_loop_t *loop, const char *device_kind, const struct model_config *c,
-                       enum dtype t, reload_done_fn *done, void *arg, struct reload **out,
+                       enum dtype t, const struct reload_events *ev, struct reload **out,
                        struct why *why)
 {
     struct reload *r = calloc(1, sizeof *r);
     if (!r) {
         return why_set(why, ERR_NOMEM, "reload: out of memory");
     }
-    *r = (struct reload){.config = *c, .dtype = t, .done = done, .done_arg = arg};
+    *r = (struct reload){.config = *c, .dtype = t, .ev = *ev};
     enum err e = device_open(device_kind, NULL, &r->device, why);
     if (e) {
         goto fail_device;
@@ -232,6 +251,15 @@ enum err reload_begin(struct reload *r, uint64_t version, struct hash128 hash, s
         r->n_creating++;
     }
     return ERR_OK;
+}
+
+bool reload_has_room(struct reload *r)
+{
+    if (mailbox_len(r->jobs) < CHUNKS_WAITING) {
+        return true;
+    }
+    atomic_store(&r->wants_room, true);
+    return mailbox_len(r->jobs) < CHUNKS_WAITING;    // the thread may have been quicker
 }
 
 enum err reload_chunk(struct reload *r, const void *bytes, size_t len)

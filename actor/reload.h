@@ -20,17 +20,25 @@ struct reload_outcome {
     uint64_t version;
     char text[256];    // what went wrong
 };
-typedef void reload_done_fn(void *arg, const struct reload_outcome *o);
+// Loop thread.
+struct reload_events {
+    void (*done)(void *arg, const struct reload_outcome *o);
+    void (*room)(void *arg);    // reload_has_room has said no and would now say yes
+    void *arg;
+};
 
 // device_kind: as for device_open; the thread opens a device of its own, without a pool.
 MUST_CHECK enum err reload_create(uv_loop_t *loop, const char *device_kind,
-                                  const struct model_config *c, enum dtype t, reload_done_fn *done,
-                                  void *arg, struct reload **out, struct why *why);
+                                  const struct model_config *c, enum dtype t,
+                                  const struct reload_events *ev, struct reload **out,
+                                  struct why *why);
 // ERR_BUSY: a version is being filled, or every slab is in use. Exactly one outcome follows each
 // success.
 MUST_CHECK enum err reload_begin(struct reload *r, uint64_t version, struct hash128 hash,
                                  struct why *why);
-// Copies the bytes. ERR_FULL: too many chunks wait, offer it again a little later.
+// A chunk will be taken at once. False: ev.room is called when that has changed.
+bool reload_has_room(struct reload *r);
+// Copies the bytes. ERR_FULL: there is no room.
 MUST_CHECK enum err reload_chunk(struct reload *r, const void *bytes, size_t len);
 void reload_abort(struct reload *r);    // the outcome comes at once: ERR_CANCELLED, or ERR_OK if it
                                         // was whole already

@@ -1,13 +1,12 @@
 // service.c: the loop side of the actor: one small state machine per conversation with the learner.
 //
-//   hello      sent at start and whenever a heartbeat is answered "unknown incarnation"; the first
-//   WELCOME builds the model, later ones must name the same run weights    one version at a time:
-//   FETCH_WEIGHTS chunk by chunk into reload.c, then compute_weights; a version that is gone is
-//   replaced by the newest wait       WAIT_VERSION long poll; heartbeat and acknowledgements carry
-//   the newest version as a hint lease      one LEASE_GENERATE long poll at a time, for as many
-//   samples as slots are free, plus one group ahead so that a slot never idles submit     up to
-//   SUBMITS_IN_FLIGHT samples at once, repeated until answered heartbeat  names all held samples
-//   and carries the counters
+//   hello      at start and whenever a heartbeat is answered "unknown"; the first WELCOME builds the
+//              model, later ones must name the same run
+//   weights    fetch.c
+//   lease      one LEASE_GENERATE long poll at a time, for as many samples as slots are free, plus
+//              one group ahead so that a slot never idles
+//   submit     up to SUBMITS_IN_FLIGHT samples at once, repeated until answered
+//   heartbeat  names all held samples and carries the counters
 //
 // Thread: the loop thread, all of it. Every call has a deadline in bus.h; a failed one is repeated
 // by the tick (TICK_MS).
@@ -17,25 +16,14 @@
 #include <string.h>
 #include <uv.h>
 
-#include "actor/compute.h"
+#include "actor/fetch.h"
 #include "actor/outbox.h"
-#include "actor/reload.h"
 #include "common/clock.h"
 #include "common/daemon.h"
-#include "common/fs.h"
 #include "common/log.h"
-#include "proto/bus.h"
-#include "proto/limits.h"
+#include "proto/session.h"
 
-enum { TICK_MS = 250, CALL_MS = 20000, SUBMITS_IN_FLIGHT = 8, TOKEN_FILE_MAX = 4096 };
-
-struct fetch {
-    uint64_t version;    // being fetched; 0 = none
-    uint64_t offset, total;
-    bool for_newest;    // else for pinned work
-    bool call;          // a FETCH_WEIGHTS call is under way
-    bool begun;         // reload_begin succeeded
-};
+enum { TICK_MS = 250, CALL_MS = 20000, SUBMITS_IN_FLIGHT = 8 };
 
 struct service {
     const struct actor_options *o;
@@ -46,22 +34,16 @@ struct service {
     struct compute *compute;
     struct reload *reload;
     struct outbox outbox;
-    struct msg_incarnation incarnation;
-    char *token;
-    char run_id[LIMIT_NAME_BYTES + 1];
-    uint32_t heartbeat_ms;
-    uint64_t next_heartbeat_ms, waits_since_ms, newest, loaded, wanted_pin;
+    struct session session;
     struct fetch fetch;
-    bool greeted, hello_call, lease_call, version_call, heartbeat_call, stopping;
+    bool hello_call, lease_call, heartbeat_call, stopping;
     size_t submits, largest_group;
     enum err failure;
     struct why why;
 };
 
-static void submit_more(struct service *s);
 static void lease_more(struct service *s);
-static void fetch_more(struct service *s);
-static void wait_version(struct service *s);
+static void submit_more(struct service *s);
 
 static void fail(struct service *s, enum err e, const char *what, const char *text)
 {
@@ -69,141 +51,6 @@ static void fail(struct service *s, enum err e, const char *what, const char *te
         s->failure = why_set(&s->why, e, "%s: %s", what, text);
     }
     daemon_stop(s->daemon, "failure");
-}
-
-static void saw_version(struct service *s, uint64_t newest)
-{
-    if (newest > s->newest) {
-        s->newest = newest;
-    }
-}
-
-// ---- weights ----
-
-static void fetch_reset(struct service *s)
-{
-    reload_abort(s->reload);
-    s->fetch = (struct fetch){0};
-}
-
-static void take_chunk(struct service *s, const struct msg_weights_chunk *w)
-{
-    struct why why = {0};
-    struct fetch *f = &s->fetch;
-    if (w->version != f->version || w->offset != f->offset || w->bytes.len == 0 ||
-        w->offset + w->bytes.len > w->total_bytes ||
-        !hash_equal(hash_bytes(w->bytes.data, w->bytes.len), w->chunk_hash)) {
-        LOG_WARN("WEIGHTS_CHUNK_REFUSED", "version=%llu offset=%llu",
-                 (unsigned long long)w->version, (unsigned long long)w->offset);
-        fetch_reset(s);
-        return;
-    }
-    if (!f->begun) {
-        enum err e = reload_begin(s->reload, f->version, w->weights_hash, &why);
-        if (e) {
-            return;    // slabs are busy: the tick asks for the chunk again
-        }
-        f->begun = true;
-    }
-    if (reload_chunk(s->reload, w->bytes.data, w->bytes.len)) {
-        return;    // packing is behind: again at the next tick
-    }
-    f->offset += w->bytes.len;
-    f->total = w->total_bytes;
-    fetch_more(s);
-}
-
-static void on_chunk(void *arg, enum err e, const struct msg *reply, const char *text)
-{
-    struct service *s = arg;
-    s->fetch.call = false;
-    if (e == ERR_CLOSED || s->stopping) {
-        return;
-    }
-    if (e) {
-        LOG_WARN("WEIGHTS_FETCH_FAILED", "version=%llu cause=\"%s\"",
-                 (unsigned long long)s->fetch.version, text);
-        fetch_reset(s);
-        return;
-    }
-    take_chunk(s, &reply->weights_chunk);
-}
-
-// Chooses the next version to load, if any, and asks for its next chunk.
-static void fetch_more(struct service *s)
-{
-    struct fetch *f = &s->fetch;
-    if (!s->reload || f->call || s->stopping) {
-        return;
-    }
-    if (!f->version) {
-        bool pin = s->wanted_pin && s->wanted_pin != s->loaded;
-        if (reload_active(s->reload) || (!pin && s->newest <= s->loaded)) {
-            return;
-        }
-        *f = (struct fetch){.version = pin ? s->wanted_pin : s->newest, .for_newest = !pin};
-    }
-    if (f->total && f->offset == f->total) {
-        return;    // all chunks are with the reload thread
-    }
-    struct msg m = {.type = MSG_FETCH_WEIGHTS,
-                    .fetch_weights = {.incarnation = s->incarnation,
-                                      .version = f->version,
-                                      .offset = f->offset,
-                                      .max_bytes = LIMIT_CHUNK_BYTES}};
-    f->call = bus_client_call(s->bus, &m, CALL_MS, on_chunk, s, NULL) == ERR_OK;
-}
-
-static void on_reloaded(void *arg, const struct reload_outcome *o)
-{
-    struct service *s = arg;
-    bool newest = s->fetch.for_newest;
-    s->fetch = (struct fetch){.call = s->fetch.call};
-    if (s->stopping || o->err == ERR_CANCELLED) {
-        return;
-    }
-    if (o->err) {
-        LOG_WARN("WEIGHTS_REFUSED", "version=%llu cause=\"%s\"", (unsigned long long)o->version,
-                 o->text);
-        return;
-    }
-    if (compute_weights(s->compute, o->weights, o->version, newest)) {
-        reload_recycle(s->reload, o->weights);
-        return;
-    }
-    LOG_INFO("WEIGHTS_LOADED", "version=%llu newest=%d", (unsigned long long)o->version, newest);
-    if (newest) {
-        s->loaded = o->version;
-    } else if (s->wanted_pin == o->version) {
-        s->wanted_pin = 0;
-    }
-    wait_version(s);
-    lease_more(s);
-    fetch_more(s);
-}
-
-static void on_version(void *arg, enum err e, const struct msg *reply, const char *text)
-{
-    struct service *s = arg;
-    (void)text;
-    s->version_call = false;
-    if (!e) {
-        saw_version(s, reply->version.newest_version);
-        fetch_more(s);
-    }
-}
-
-// Only with the newest weights in hand: what it says it has, the learner leases work for.
-static void wait_version(struct service *s)
-{
-    if (s->version_call || s->stopping || s->loaded < s->newest) {
-        return;
-    }
-    struct msg m = {.type = MSG_WAIT_VERSION,
-                    .wait_version = {.incarnation = s->incarnation,
-                                     .have_version = s->loaded,
-                                     .timeout_ms = LIMIT_LONG_POLL_MS}};
-    s->version_call = bus_client_call(s->bus, &m, CALL_MS, on_version, s, NULL) == ERR_OK;
 }
 
 // ---- leases ----
@@ -240,28 +87,28 @@ static void on_lease(void *arg, enum err e, const struct msg *reply, const char 
     for (size_t i = 0; i < w->n_groups; i++) {
         take_group(s, &w->groups[i], w);
     }
-    saw_version(s, w->newest_version);
+    fetch_saw(&s->fetch, w->newest_version);
     if (w->n_groups) {
-        s->waits_since_ms = 0;
+        session_waits(&s->session, "", 0);
     }
     lease_more(s);
-    fetch_more(s);
+    fetch_more(&s->fetch);
 }
 
 static void lease_more(struct service *s)
 {
     size_t room = s->o->slots + s->largest_group;
-    if (s->lease_call || s->stopping || !s->loaded || s->outbox.n_held >= room) {
+    if (s->lease_call || s->stopping || !s->fetch.loaded || s->outbox.n_held >= room) {
         return;
     }
     struct msg m = {.type = MSG_LEASE_GENERATE,
-                    .lease_generate = {.incarnation = s->incarnation,
+                    .lease_generate = {.incarnation = s->session.incarnation,
                                        .max_samples = (uint32_t)(room - s->outbox.n_held),
-                                       .have_version = s->loaded,
+                                       .have_version = s->fetch.loaded,
                                        .timeout_ms = LIMIT_LONG_POLL_MS}};
     s->lease_call = bus_client_call(s->bus, &m, CALL_MS, on_lease, s, NULL) == ERR_OK;
-    if (s->outbox.n_held == 0 && !s->waits_since_ms) {
-        s->waits_since_ms = clock_mono_ms();
+    if (s->outbox.n_held == 0) {
+        session_waits(&s->session, "prompts", clock_mono_ms());
     }
 }
 
@@ -294,9 +141,9 @@ static void on_submitted(void *arg, enum err e, const struct msg *reply, const c
             LOG_INFO("SAMPLE_ACK", "sample=%llu status=%u tries=%u",
                      (unsigned long long)o->msg.sample_id, reply->ack.status, o->tries);
         }
-        saw_version(s, reply->ack.newest_version);
+        fetch_saw(&s->fetch, reply->ack.newest_version);
         outbox_done(&s->outbox, o);
-        fetch_more(s);
+        fetch_more(&s->fetch);
     } else {
         return;    // time-out or a passing fault: the tick submits it again
     }
@@ -306,14 +153,14 @@ static void on_submitted(void *arg, enum err e, const struct msg *reply, const c
 
 static void submit_more(struct service *s)
 {
-    while (s->submits < SUBMITS_IN_FLIGHT && !s->stopping && s->greeted) {
+    while (s->submits < SUBMITS_IN_FLIGHT && !s->stopping && s->session.greeted) {
         struct outgoing *o = outbox_next(&s->outbox);
         struct submission *sub = o ? malloc(sizeof *sub) : NULL;
         if (!sub) {
             return;
         }
         *sub = (struct submission){.service = s, .sample = o};
-        o->msg.incarnation = s->incarnation;
+        o->msg.incarnation = s->session.incarnation;
         o->msg.payload = msg_sample_hash(&o->msg);
         struct msg m = {.type = MSG_SUBMIT_SAMPLE, .submit_sample = o->msg};
         if (bus_client_call(s->bus, &m, CALL_MS, on_submitted, sub, NULL)) {
@@ -340,19 +187,29 @@ static void on_released(void *arg, const struct weights *w)
 {
     struct service *s = arg;
     reload_recycle(s->reload, w);
-    fetch_more(s);
+    fetch_more(&s->fetch);
 }
 
 static void on_wants(void *arg, uint64_t version)
 {
     struct service *s = arg;
-    s->wanted_pin = version;
-    fetch_more(s);
+    fetch_pinned(&s->fetch, version);
+    fetch_more(&s->fetch);
 }
 
 static void on_compute_failed(void *arg, enum err e, const char *text)
 {
     fail(arg, e, "decode", text);
+}
+
+static void on_loaded(void *arg)
+{
+    lease_more(arg);
+}
+
+static void on_room(void *arg)
+{
+    fetch_more(arg);
 }
 
 // ---- hello ----
@@ -382,11 +239,16 @@ static enum err build_model(struct service *s, const struct msg_welcome *w, stru
                                 .wants = on_wants,
                                 .failed = on_compute_failed,
                                 .arg = s};
+    struct reload_events rev = {.done = fetch_on_reloaded, .room = on_room, .arg = &s->fetch};
     e = compute_create(&s->loop, &co, &ev, &s->compute, why);
-    if (e) {
-        return e;
-    }
-    return reload_create(&s->loop, s->o->device, &config, t, on_reloaded, s, &s->reload, why);
+    e = e ? e : reload_create(&s->loop, s->o->device, &config, t, &rev, &s->reload, why);
+    s->fetch = (struct fetch){.bus = s->bus,
+                              .compute = s->compute,
+                              .reload = s->reload,
+                              .incarnation = s->session.incarnation,
+                              .on_loaded = on_loaded,
+                              .arg = s};
+    return e;
 }
 
 static void on_welcome(void *arg, enum err e, const struct msg *reply, const char *text)
@@ -402,14 +264,7 @@ static void on_welcome(void *arg, enum err e, const struct msg *reply, const cha
         return;
     }
     const struct msg_welcome *w = &reply->welcome;
-    if (s->run_id[0] && strcmp(s->run_id, w->run_id.data) != 0) {
-        why_set(&why, ERR_MISMATCH, "run %s is gone, %s answers now", s->run_id, w->run_id.data);
-        fail(s, ERR_MISMATCH, "learner", why.text);
-        return;
-    }
-    snprintf(s->run_id, sizeof s->run_id, "%s", w->run_id.data);
-    s->heartbeat_ms = MAX(w->heartbeat_ms, 50u);
-    e = bus_client_set_wait(s->bus, w->wait_address.data, &why);
+    e = session_welcome(&s->session, s->bus, w, &why);
     if (!e && !s->compute) {
         e = build_model(s, w, &why);
     }
@@ -417,15 +272,10 @@ static void on_welcome(void *arg, enum err e, const struct msg *reply, const cha
         fail(s, e, "start", why.text);
         return;
     }
-    LOG_INFO("ACTOR_READY", "run=%s newest=%llu slots=%zu", s->run_id,
+    LOG_INFO("ACTOR_READY", "run=%s newest=%llu slots=%zu", s->session.run_id,
              (unsigned long long)w->newest_version, s->o->slots);
-    s->greeted = true;
-    s->newest = w->newest_version;    // after a roll-back this may be lower than what we had
-    if (s->loaded > s->newest) {
-        s->loaded = 0;
-    }
-    fetch_more(s);
-    wait_version(s);
+    fetch_reset(&s->fetch, w->newest_version);
+    fetch_more(&s->fetch);
     submit_more(s);
     lease_more(s);
 }
@@ -444,10 +294,10 @@ static void say_hello(struct service *s)
     }
     struct msg m = {.type = MSG_HELLO,
                     .hello = {.role = MSG_ROLE_ACTOR,
-                              .incarnation = s->incarnation,
+                              .incarnation = s->session.incarnation,
                               .name = msg_text_of(s->o->name),
                               .numerics_id = msg_text_of(d->ops->numerics_id),
-                              .token = msg_text_of(s->token),
+                              .token = msg_text_of(s->session.token),
                               .detail = msg_text_of(device_isa(d))}};
     s->hello_call = bus_client_call(s->bus, &m, CALL_MS, on_welcome, s, NULL) == ERR_OK;
     device_close(d);
@@ -470,18 +320,18 @@ static void on_heartbeat(void *arg, enum err e, const struct msg *reply, const c
             LOG_WARN("ABANDON_FAILED", "sample=%llu", (unsigned long long)r->abandon[i]);
         }
     }
-    saw_version(s, r->newest_version);
+    fetch_saw(&s->fetch, r->newest_version);
     if (r->unknown) {
         LOG_INFO("LEARNER_RESTARTED", "held=%zu", s->outbox.n_held);
         say_hello(s);
     }
-    fetch_more(s);
+    fetch_more(&s->fetch);
     lease_more(s);
 }
 
 static const char *waiting_for(const struct service *s)
 {
-    if (!s->loaded) {
+    if (!s->fetch.loaded) {
         return "weights";
     }
     return s->outbox.n_held ? "" : "prompts";
@@ -507,23 +357,13 @@ static void heartbeat(struct service *s, uint64_t now)
         {msg_text_of("kv_pages_used"), (double)st->kv_pages_used},
         {msg_text_of("version"), (double)st->version},
     };
-    const char *waits = waiting_for(s);
-    if (!*waits) {
-        s->waits_since_ms = 0;
-    } else if (!s->waits_since_ms) {
-        s->waits_since_ms = now;
-    }
-    struct msg m = {
-        .type = MSG_HEARTBEAT,
-        .heartbeat = {.incarnation = s->incarnation,
-                      .held = s->outbox.held,
-                      .n_held = MIN(s->outbox.n_held, (size_t)LIMIT_HELD),
-                      .stats = stats,
-                      .n_stats = ARRAY_LEN(stats),
-                      .waits_for = msg_text_of(waits),
-                      .waits_ms = s->waits_since_ms ? (uint32_t)(now - s->waits_since_ms) : 0}};
+    struct msg m = {.type = MSG_HEARTBEAT,
+                    .heartbeat = {.held = s->outbox.held,
+                                  .n_held = MIN(s->outbox.n_held, (size_t)LIMIT_HELD),
+                                  .stats = stats,
+                                  .n_stats = ARRAY_LEN(stats)}};
+    session_heartbeat(&s->session, waiting_for(s), now, &m.heartbeat);
     s->heartbeat_call = bus_client_call(s->bus, &m, CALL_MS, on_heartbeat, s, NULL) == ERR_OK;
-    s->next_heartbeat_ms = now + s->heartbeat_ms;
 }
 
 // Everything that a failed or refused call left undone is asked for again here.
@@ -534,15 +374,14 @@ static void on_tick(uv_timer_t *t)
     if (s->stopping) {
         return;
     }
-    if (!s->greeted) {
+    if (!s->session.greeted) {
         say_hello(s);
         return;
     }
-    if (!s->heartbeat_call && now >= s->next_heartbeat_ms) {
+    if (!s->heartbeat_call && now >= s->session.next_heartbeat_ms) {
         heartbeat(s, now);
     }
-    wait_version(s);
-    fetch_more(s);
+    fetch_more(&s->fetch);
     submit_more(s);
     lease_more(s);
 }
@@ -559,7 +398,7 @@ static void on_stop(void *arg, const char *cause)
 {
     struct service *s = arg;
     LOG_INFO("ACTOR_STOPPING", "cause=\"%s\" held=%zu", cause, s->outbox.n_held);
-    s->stopping = true;
+    s->stopping = s->fetch.stopping = true;
     uv_timer_stop(&s->tick);
     uv_close((uv_handle_t *)&s->tick, NULL);
     if (s->compute) {
@@ -571,28 +410,15 @@ static void on_stop(void *arg, const char *cause)
     bus_client_close(s->bus, on_bus_closed, s);
 }
 
-static enum err read_token(struct service *s, struct why *why)
-{
-    size_t len;
-    if (!s->o->token_file[0]) {
-        return ERR_OK;
-    }
-    enum err e = fs_read_file(s->o->token_file, TOKEN_FILE_MAX, &s->token, &len, why);
-    if (!e) {
-        s->token[strcspn(s->token, "\r\n")] = '\0';
-    }
-    return e;
-}
-
 enum err actor_service_run(const struct actor_options *o, struct why *why)
 {
-    struct service s = {.o = o, .incarnation = msg_incarnation_random(), .heartbeat_ms = 1000};
-    enum err e = read_token(&s, why);
+    struct service s = {.o = o};
+    enum err e = session_init(&s.session, o->token_file, why);
     if (e) {
         return e;
     }
     if (uv_loop_init(&s.loop)) {
-        free(s.token);
+        session_fini(&s.session);
         return why_set(why, ERR_NOMEM, "event loop: out of memory");
     }
     e = daemon_create(&s.loop, on_stop, &s, &s.daemon, why);
@@ -600,7 +426,7 @@ enum err actor_service_run(const struct actor_options *o, struct why *why)
         e = bus_client_create(&s.loop, o->connect, &s.bus, why);
     }
     if (e) {
-        free(s.token);
+        session_fini(&s.session);
         return e;    // main ends the process
     }
     uv_timer_init(&s.loop, &s.tick);
@@ -614,7 +440,7 @@ enum err actor_service_run(const struct actor_options *o, struct why *why)
     bus_client_destroy(s.bus);
     daemon_destroy(s.daemon);
     uv_loop_close(&s.loop);
-    free(s.token);
+    session_fini(&s.session);
     if (s.failure) {
         *why = s.why;
     }

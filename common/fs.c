@@ -160,6 +160,27 @@ enum err fs_read_file(const char *path, size_t max, char **data, size_t *len, st
     return e;
 }
 
+enum err fs_read_token(const char *path, char **out, struct why *why)
+{
+    char *text = NULL;
+    size_t len = 0;
+    enum err e = fs_read_file(path, 4096, &text, &len, why);
+    if (e != ERR_OK) {
+        return e;
+    }
+    len = strcspn(text, "\r\n");
+    while (len > 0 && (text[len - 1] == ' ' || text[len - 1] == '\t')) {
+        len--;
+    }
+    text[len] = '\0';
+    if (len == 0) {
+        free(text);
+        return why_set(why, ERR_INVALID, "%s: the first line is empty, expected a token", path);
+    }
+    *out = text;
+    return ERR_OK;
+}
+
 enum err fs_map_open(const char *path, struct fs_map *out, struct why *why)
 {
     int fd = -1;

@@ -1,4 +1,5 @@
-// fs.h: files that are complete or absent. Blocking calls: keep them off loop threads except at start.
+// fs.h: files that are complete or absent. Blocking calls: keep them off loop threads except at
+// start.
 #ifndef CARAVAN_COMMON_FS_H
 #define CARAVAN_COMMON_FS_H
 
@@ -9,14 +10,20 @@
 #include "common/err.h"
 
 // Reads a whole regular file of at most max bytes; *data is NUL-terminated past len (free()).
-MUST_CHECK enum err fs_read_file(const char *path, size_t max, char **data, size_t *len, struct why *why);
+MUST_CHECK enum err fs_read_file(const char *path, size_t max, char **data, size_t *len,
+                                 struct why *why);
+// The first line of a file of at most 4 KiB, without blanks at its end (free()): a shared secret. An
+// empty one is ERR_INVALID.
+MUST_CHECK enum err fs_read_token(const char *path, char **out, struct why *why);
 // Writes path.tmp, fsyncs, renames over path, fsyncs the folder.
 MUST_CHECK enum err fs_write_file(const char *path, const void *data, size_t len, struct why *why);
 
-// The same in pieces, for large files: open, write…, then commit or abort (abort removes the temporary file; both free).
+// The same in pieces, for large files: open, write…, then commit or abort (abort removes the
+// temporary file; both free).
 struct fs_writer;
 MUST_CHECK enum err fs_writer_open(const char *path, struct fs_writer **out, struct why *why);
-MUST_CHECK enum err fs_writer_write(struct fs_writer *w, const void *data, size_t len, struct why *why);
+MUST_CHECK enum err fs_writer_write(struct fs_writer *w, const void *data, size_t len,
+                                    struct why *why);
 MUST_CHECK enum err fs_writer_commit(struct fs_writer *w, struct why *why);
 void fs_writer_abort(struct fs_writer *w);    // NULL is fine
 
@@ -26,14 +33,17 @@ struct fs_map {
     size_t len;
 };
 MUST_CHECK enum err fs_map_open(const char *path, struct fs_map *out, struct why *why);
-void fs_map_rest(const struct fs_map *m);    // gives the pages read so far back to the system; reading again is fine. Zeroed struct too
+// Gives the pages read so far back to the system; reading again is fine. Zeroed struct too.
+void fs_map_rest(const struct fs_map *m);
 void fs_map_close(struct fs_map *m);    // zeroed struct is fine
 
 MUST_CHECK enum err fs_make_dirs(const char *path, struct why *why);    // mkdir -p, 0755
-MUST_CHECK enum err fs_remove_tree(const char *path, struct why *why);    // does not follow links; absent is OK
+// Does not follow links; absent is OK.
+MUST_CHECK enum err fs_remove_tree(const char *path, struct why *why);
 bool fs_exists(const char *path);
 
-// Takes an exclusive flock on path (created if absent), written with our pid. Held elsewhere: ERR_BUSY and `why` names the pid.
+// Takes an exclusive flock on path (created if absent), written with our pid. Held elsewhere:
+// ERR_BUSY and `why` names the pid.
 MUST_CHECK enum err fs_lock(const char *path, int *fd, struct why *why);
 void fs_unlock(int fd);
 

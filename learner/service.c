@@ -16,7 +16,7 @@
 #include "learner/service_internal.h"
 #include "proto/limits.h"
 
-enum { TICK_MS = 100, BOARD_TICKS = 3, JOURNAL_CAPACITY = 4096, TOKEN_FILE_MAX = 4096 };
+enum { TICK_MS = 100, BOARD_TICKS = 3, JOURNAL_CAPACITY = 4096 };
 
 void service_fail(struct service *s, enum err e, const char *text)
 {
@@ -147,22 +147,6 @@ static void on_journal_failed(void *arg, enum err e, const char *text)
     service_fail(s, e, text);
 }
 
-static enum err read_token(struct service *s, struct why *why)
-{
-    size_t len;
-    if (!s->run->conf.token_file[0]) {
-        return ERR_OK;
-    }
-    enum err e = fs_read_file(s->run->conf.token_file, TOKEN_FILE_MAX, &s->token, &len, why);
-    if (e) {
-        return e;
-    }
-    s->token[strcspn(s->token, "\r\n")] = '\0';
-    return s->token[0]
-               ? ERR_OK
-               : why_set(why, ERR_INVALID, "%s: the token file is empty", s->run->conf.token_file);
-}
-
 static enum err open_files(struct service *s, struct why *why)
 {
     char *path = fs_path("%s/metrics.jsonl", s->run->dir);
@@ -245,7 +229,8 @@ enum err learner_service_run(struct run *r, struct why *why)
         return why_set(why, ERR_NOMEM, "learner: out of memory");
     }
     s->run = r;
-    enum err e = read_token(s, why);
+    const char *token_file = r->conf.token_file;
+    enum err e = token_file[0] ? fs_read_token(token_file, &s->token, why) : ERR_OK;
     e = e ? e : open_files(s, why);
     e = e ? e : daemon_create(&s->loop, on_stop, s, &s->daemon, why);
     e = e ? e : open_core(s, why);

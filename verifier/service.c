@@ -2,10 +2,11 @@
 // of held jobs.
 //
 //   hello      once the pool knows its sandbox level, and whenever the learner does not know us;
-//   lists every check of the registry lease      one LEASE_SCORE long poll at a time, when no more
-//   jobs are held than workers exist; at most 2 x workers are held submit     each verdict by
-//   itself, repeated until it is acknowledged or refused for its content heartbeat  names all held
-//   samples and carries the counters
+//              lists every check of the registry
+//   lease      one LEASE_SCORE long poll at a time, when no more jobs are held than workers exist;
+//              at most 2 x workers are held
+//   submit     each verdict by itself, repeated until it is acknowledged or refused for its content
+//   heartbeat  names all held samples and carries the counters
 //
 // A held job is SCORING (in the pool), READY (its verdict waits to be sent) or SENDING. The learner
 // may lease a held sample again (a reply was lost, or it restarted): then only the attempt number
@@ -19,15 +20,13 @@
 
 #include "common/clock.h"
 #include "common/daemon.h"
-#include "common/fs.h"
 #include "common/log.h"
 #include "common/pool.h"
-#include "proto/bus.h"
-#include "proto/limits.h"
+#include "proto/session.h"
 #include "verifier/registry.h"
 #include "verifier/workpool.h"
 
-enum { TICK_MS = 250, CALL_MS = 20000, TOKEN_FILE_MAX = 4096 };
+enum { TICK_MS = 250, CALL_MS = 20000 };
 
 _Static_assert(SCORE_TEXT_MAX == LIMIT_TEXT_BYTES, "a leased text fits the pool");
 _Static_assert(SCORE_CAUSE_BYTES <= LIMIT_NAME_BYTES && SCORE_ID_BYTES <= LIMIT_NAME_BYTES,
@@ -58,15 +57,11 @@ struct service {
     struct daemon *daemon;
     struct bus_client *bus;
     struct workpool *pool;
-    struct msg_incarnation incarnation;
-    char *token;
-    char run_id[LIMIT_NAME_BYTES + 1];
+    struct session session;
     char detail[64];
     struct held *held;
     size_t n_held;
-    uint32_t heartbeat_ms;
-    uint64_t next_heartbeat_ms, waits_since_ms;
-    bool pool_ready, greeted, hello_call, lease_call, heartbeat_call, stopping;
+    bool pool_ready, hello_call, lease_call, heartbeat_call, stopping;
     int closing;    // parts still to close before the loop may end
     enum err failure;
     struct why why;
@@ -136,7 +131,7 @@ static void on_ack(void *arg, enum err e, const struct msg *reply, const char *t
                   text);
         release(h);
     } else if (e == ERR_DENIED) {
-        s->greeted = false;
+        s->session.greeted = false;
     }
 }
 
@@ -144,15 +139,15 @@ static void send_verdict(struct held *h)
 {
     struct service *s = h->service;
     const struct score_result *v = &h->verdict;
-    static struct msg_component
-        components[SCORE_MAX_COMPONENTS];    // borrowed by the encoder during the call; loop thread
+    // Borrowed by the encoder during the call; loop thread.
+    static struct msg_component components[SCORE_MAX_COMPONENTS];
     for (size_t i = 0; i < v->n_components; i++) {
         const struct score_component *c = &v->components[i];
         components[i] =
             (struct msg_component){msg_text_of(c->id), msg_text_of(c->version), c->value};
     }
     struct msg m = {.type = MSG_SUBMIT_VERDICT,
-                    .submit_verdict = {.incarnation = s->incarnation,
+                    .submit_verdict = {.incarnation = s->session.incarnation,
                                        .sample_id = h->sample_id,
                                        .attempt = h->attempt,
                                        .outcome = v->outcome,
@@ -169,7 +164,7 @@ static void send_verdict(struct held *h)
 static void send_more(struct service *s)
 {
     struct held *next;
-    for (struct held *h = s->held; h && s->greeted && !s->stopping; h = next) {
+    for (struct held *h = s->held; h && s->session.greeted && !s->stopping; h = next) {
         next = h->next;
         if (h->state == HELD_READY) {
             send_verdict(h);
@@ -208,7 +203,7 @@ static void on_scored(void *arg, const struct score_result *result, uint32_t ela
         LOG_WARN("VERDICT_UNSCORED", "sample=%llu cause=\"%s\"", (unsigned long long)h->sample_id,
                  h->verdict.cause);
     }
-    if (s->greeted) {
+    if (s->session.greeted) {
         send_verdict(h);
     }
     lease_more(s);
@@ -263,8 +258,8 @@ static void on_work(void *arg, enum err e, const struct msg *reply, const char *
     }
     if (e) {
         LOG_WARN("LEASE_REFUSED", "cause=\"%s\"", text);
-        s->greeted =
-            s->greeted && e != ERR_DENIED;    // the tick asks again, with a hello if we are unknown
+        // The tick asks again, with a hello if we are unknown.
+        s->session.greeted = s->session.greeted && e != ERR_DENIED;
         return;
     }
     for (size_t i = 0; i < reply->score_work.n_jobs; i++) {
@@ -275,12 +270,12 @@ static void on_work(void *arg, enum err e, const struct msg *reply, const char *
 
 static void lease_more(struct service *s)
 {
-    if (!s->greeted || s->lease_call || s->stopping || s->n_held > s->workers) {
+    if (!s->session.greeted || s->lease_call || s->stopping || s->n_held > s->workers) {
         return;
     }
     uint32_t room = MIN(2 * s->workers - (uint32_t)s->n_held, (uint32_t)LIMIT_JOBS_PER_LEASE);
     struct msg m = {.type = MSG_LEASE_SCORE,
-                    .lease_score = {.incarnation = s->incarnation,
+                    .lease_score = {.incarnation = s->session.incarnation,
                                     .max_jobs = room,
                                     .timeout_ms = LIMIT_LONG_POLL_MS}};
     s->lease_call =
@@ -301,22 +296,13 @@ static void on_welcome(void *arg, enum err e, const struct msg *reply, const cha
         fail(s, e, "the learner refuses this verifier", text);
         return;
     }
-    const struct msg_welcome *w = &reply->welcome;
-    if (s->run_id[0] && strcmp(s->run_id, w->run_id.data) != 0) {
-        why_set(&why, ERR_MISMATCH, "run %s is gone, %s answers now", s->run_id, w->run_id.data);
-        fail(s, ERR_MISMATCH, "learner", why.text);
-        return;
-    }
-    (void)snprintf(s->run_id, sizeof s->run_id, "%s", w->run_id.data);
-    s->heartbeat_ms = MAX(w->heartbeat_ms, 50u);
-    e = bus_client_set_wait(s->bus, w->wait_address.data, &why);
+    e = session_welcome(&s->session, s->bus, &reply->welcome, &why);
     if (e) {
-        fail(s, e, "wait endpoint", why.text);
+        fail(s, e, "start", why.text);
         return;
     }
-    LOG_INFO("VERIFIER_READY", "run=%s workers=%u %s held=%zu", s->run_id, (unsigned)s->workers,
-             s->detail, s->n_held);
-    s->greeted = true;
+    LOG_INFO("VERIFIER_READY", "run=%s workers=%u %s held=%zu", s->session.run_id,
+             (unsigned)s->workers, s->detail, s->n_held);
     send_more(s);
     lease_more(s);
 }
@@ -334,9 +320,9 @@ static void say_hello(struct service *s)
     }
     struct msg m = {.type = MSG_HELLO,
                     .hello = {.role = MSG_ROLE_VERIFIER,
-                              .incarnation = s->incarnation,
+                              .incarnation = s->session.incarnation,
                               .name = msg_text_of(s->o->name),
-                              .token = msg_text_of(s->token),
+                              .token = msg_text_of(s->session.token),
                               .checks = checks,
                               .n_checks = n,
                               .detail = msg_text_of(s->detail)}};
@@ -394,24 +380,16 @@ static void heartbeat(struct service *s, uint64_t now)
         {msg_text_of("workers_busy"), (double)st.busy},
         {msg_text_of("queue"), (double)st.queued},
     };
-    const char *waits = s->n_held > 0 ? "" : "responses";
-    s->waits_since_ms = !*waits ? 0 : s->waits_since_ms ? s->waits_since_ms : now;
     size_t n;
     uint64_t *ids = list_held(s, &n);
+    struct msg m = {
+        .type = MSG_HEARTBEAT,
+        .heartbeat = {.held = ids, .n_held = n, .stats = stats, .n_stats = ARRAY_LEN(stats)}};
+    session_heartbeat(&s->session, s->n_held > 0 ? "" : "responses", now, &m.heartbeat);
     if (ids) {
-        struct msg m = {
-            .type = MSG_HEARTBEAT,
-            .heartbeat = {.incarnation = s->incarnation,
-                          .held = ids,
-                          .n_held = n,
-                          .stats = stats,
-                          .n_stats = ARRAY_LEN(stats),
-                          .waits_for = msg_text_of(waits),
-                          .waits_ms = s->waits_since_ms ? (uint32_t)(now - s->waits_since_ms) : 0}};
         s->heartbeat_call = bus_client_call(s->bus, &m, CALL_MS, on_heartbeat, s, NULL) == ERR_OK;
     }
     free(ids);
-    s->next_heartbeat_ms = now + s->heartbeat_ms;
 }
 
 // Everything that a failed or refused call left undone is asked for again here.
@@ -422,11 +400,11 @@ static void on_tick(uv_timer_t *t)
     if (s->stopping) {
         return;
     }
-    if (!s->greeted) {
+    if (!s->session.greeted) {
         say_hello(s);
         return;
     }
-    if (!s->heartbeat_call && now >= s->next_heartbeat_ms) {
+    if (!s->heartbeat_call && now >= s->session.next_heartbeat_ms) {
         heartbeat(s, now);
     }
     send_more(s);
@@ -480,19 +458,6 @@ static void on_stop(void *arg, const char *cause)
     workpool_close(s->pool, on_part_closed, s);
 }
 
-static enum err read_token(struct service *s, struct why *why)
-{
-    if (!s->o->token_file[0]) {
-        return ERR_OK;
-    }
-    size_t len;
-    enum err e = fs_read_file(s->o->token_file, TOKEN_FILE_MAX, &s->token, &len, why);
-    while (!e && len > 0 && strchr("\r\n\t ", s->token[len - 1])) {
-        s->token[--len] = 0;
-    }
-    return e;
-}
-
 static enum err start(struct service *s, struct why *why)
 {
     enum err e = bus_client_create(&s->loop, s->o->connect, &s->bus, why);
@@ -519,15 +484,13 @@ static enum err start(struct service *s, struct why *why)
 
 enum err verifier_service_run(const struct verifier_options *o, struct why *why)
 {
-    struct service s = {.o = o,
-                        .workers = o->workers ? o->workers : (uint32_t)pool_cores(),
-                        .incarnation = msg_incarnation_random()};
-    enum err e = read_token(&s, why);
+    struct service s = {.o = o, .workers = o->workers ? o->workers : (uint32_t)pool_cores()};
+    enum err e = session_init(&s.session, o->token_file, why);
     if (e) {
         return e;
     }
     if (uv_loop_init(&s.loop) != 0) {
-        free(s.token);
+        session_fini(&s.session);
         return why_set(why, ERR_NOMEM, "event loop: out of memory");
     }
     e = daemon_create(&s.loop, on_stop, &s, &s.daemon, why);
@@ -545,7 +508,7 @@ enum err verifier_service_run(const struct verifier_options *o, struct why *why)
     workpool_destroy(s.pool);
     bus_client_destroy(s.bus);
     (void)uv_loop_close(&s.loop);
-    free(s.token);
+    session_fini(&s.session);
     if (!e && s.failure) {
         e = why_set(why, s.failure, "%s", s.why.text);
     }

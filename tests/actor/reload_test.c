@@ -19,7 +19,7 @@ struct bench {
     uv_loop_t loop;
     struct tiny tiny;
     struct reload *reload;
-    size_t bytes, outcomes;
+    size_t bytes, outcomes, rooms;
     struct reload_outcome last;
 };
 
@@ -30,15 +30,21 @@ static void on_done(void *arg, const struct reload_outcome *o)
     b->outcomes++;
 }
 
+static void on_room(void *arg)
+{
+    struct bench *b = arg;
+    b->rooms++;
+}
+
 static int setup(void **state)
 {
     struct bench *b = calloc(1, sizeof *b);
     assert_int_equal(uv_loop_init(&b->loop), 0);
     tiny_init(&b->tiny, true, DTYPE_BF16, 5);
     b->bytes = weights_blob_bytes(&b->tiny.config, DTYPE_BF16);
+    struct reload_events ev = {.done = on_done, .room = on_room, .arg = b};
     assert_int_equal(
-        reload_create(&b->loop, "cpu", &b->tiny.config, DTYPE_BF16, on_done, b, &b->reload, NULL),
-        ERR_OK);
+        reload_create(&b->loop, "cpu", &b->tiny.config, DTYPE_BF16, &ev, &b->reload, NULL), ERR_OK);
     *state = b;
     return 0;
 }
@@ -164,6 +170,33 @@ static void a_third_slab_goes_when_it_is_not_needed(void **state)
     assert_int_equal(reload_slabs(b->reload), 2);
 }
 
+// A full box is not polled: the thread says when it has packed a chunk.
+static void room_is_announced_after_a_full_box(void **state)
+{
+    struct bench *b = *state;
+    const char *blob = b->tiny.blob;
+    size_t at = 0, step = 64, full = 0;
+    uint64_t end = clock_mono_ms() + DEADLINE_MS;
+    assert_int_equal(reload_begin(b->reload, 1, hash_bytes(blob, b->bytes), NULL), ERR_OK);
+    while (at < b->bytes) {
+        if (reload_has_room(b->reload)) {
+            size_t n = MIN(step, b->bytes - at);
+            assert_int_equal(reload_chunk(b->reload, blob + at, n), ERR_OK);
+            at += n;
+            continue;
+        }
+        full++;
+        for (size_t before = b->rooms; b->rooms == before;) {
+            assert_true(clock_mono_ms() < end);
+            uv_run(&b->loop, UV_RUN_ONCE);
+        }
+        assert_true(reload_has_room(b->reload));
+    }
+    wait_outcome(b, 1);
+    assert_int_equal(b->last.err, ERR_OK);
+    assert_true(b->rooms >= full);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -171,6 +204,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(another_hash_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(an_aborted_version_costs_no_slab, setup, teardown),
         cmocka_unit_test_setup_teardown(slabs_in_use_hold_the_next_version_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(room_is_announced_after_a_full_box, setup, teardown),
         cmocka_unit_test_setup_teardown(a_third_slab_goes_when_it_is_not_needed, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

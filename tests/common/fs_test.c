@@ -117,6 +117,30 @@ static void a_file_that_does_not_know_its_size_is_read_whole(void **state)
     free(data);
 }
 
+// A token is what stands on the first line, whatever the editor left behind it.
+static void a_token_is_the_first_line_without_blanks_at_its_end(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *token;    // NULL: refused
+    } cases[] = {{"s3cret", "s3cret"}, {"s3cret\n", "s3cret"}, {" a b \t\r\nmore", " a b"},
+                 {"\nlate", NULL},     {"  \n", NULL},         {"", NULL}};
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char *token = NULL;
+        struct why why = {""};
+        assert_int_equal(fs_write_file("token", cases[i].text, strlen(cases[i].text), NULL),
+                         ERR_OK);
+        enum err e = fs_read_token("token", &token, &why);
+        assert_int_equal(e, cases[i].token ? ERR_OK : ERR_INVALID);
+        if (cases[i].token) {
+            assert_string_equal(token, cases[i].token);
+        } else {
+            assert_non_null(strstr(why.text, "token: "));
+        }
+        free(token);
+    }
+}
+
 static void a_mapping_shows_the_bytes_and_an_empty_file_is_fine(void **state)
 {
     (void)state;
@@ -194,6 +218,7 @@ int main(void)
         cmocka_unit_test(what_is_not_a_readable_file_is_named),
         cmocka_unit_test(a_file_over_the_limit_is_refused),
         cmocka_unit_test(a_file_that_does_not_know_its_size_is_read_whole),
+        cmocka_unit_test(a_token_is_the_first_line_without_blanks_at_its_end),
         cmocka_unit_test(a_mapping_shows_the_bytes_and_an_empty_file_is_fine),
         cmocka_unit_test(folders_are_made_level_by_level),
         cmocka_unit_test(removing_a_tree_does_not_follow_links),

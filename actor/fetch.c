@@ -1,0 +1,173 @@
+// fetch.c: three small conversations around one set of weights: chunks, the reload thread, the long
+// poll for the next version.
+//
+// A chunk is asked for only when the reload thread has room for it, so that none is carried twice.
+#include "actor/fetch.h"
+
+#include "common/log.h"
+#include "proto/limits.h"
+
+enum { CALL_MS = 20000 };
+
+void fetch_saw(struct fetch *f, uint64_t newest)
+{
+    f->newest = MAX(f->newest, newest);
+}
+
+void fetch_reset(struct fetch *f, uint64_t newest)
+{
+    f->newest = newest;
+    if (f->loaded > newest) {
+        f->loaded = 0;
+    }
+}
+
+void fetch_pinned(struct fetch *f, uint64_t version)
+{
+    f->pinned = version;
+}
+
+// ---- chunks ----
+
+// What is under way is forgotten, but for a call that has still to come back.
+static void forget(struct fetch *f)
+{
+    f->version = f->offset = f->total = 0;
+    f->for_newest = f->begun = false;
+}
+
+static void give_up(struct fetch *f)
+{
+    reload_abort(f->reload);
+    forget(f);
+}
+
+static void take_chunk(struct fetch *f, const struct msg_weights_chunk *w)
+{
+    if (w->version != f->version || w->offset != f->offset || w->bytes.len == 0 ||
+        w->offset + w->bytes.len > w->total_bytes ||
+        !hash_equal(hash_bytes(w->bytes.data, w->bytes.len), w->chunk_hash)) {
+        LOG_WARN("WEIGHTS_CHUNK_REFUSED", "version=%llu offset=%llu",
+                 (unsigned long long)w->version, (unsigned long long)w->offset);
+        give_up(f);
+        return;
+    }
+    if (!f->begun && reload_begin(f->reload, f->version, w->weights_hash, NULL)) {
+        return;    // slabs are busy: the tick asks for the chunk again
+    }
+    f->begun = true;
+    if (reload_chunk(f->reload, w->bytes.data, w->bytes.len)) {
+        return;    // out of memory: the same
+    }
+    f->offset += w->bytes.len;
+    f->total = w->total_bytes;
+    fetch_more(f);
+}
+
+static void on_chunk(void *arg, enum err e, const struct msg *reply, const char *text)
+{
+    struct fetch *f = arg;
+    f->chunk_call = false;
+    if (e == ERR_CLOSED || f->stopping) {
+        return;
+    }
+    if (e) {
+        LOG_WARN("WEIGHTS_FETCH_FAILED", "version=%llu cause=\"%s\"",
+                 (unsigned long long)f->version, text);
+        give_up(f);
+        return;
+    }
+    take_chunk(f, &reply->weights_chunk);
+}
+
+// Chooses what to load, if nothing is under way. False: there is nothing to load.
+static bool choose(struct fetch *f)
+{
+    if (f->version) {
+        return true;
+    }
+    bool pinned = f->pinned && f->pinned != f->loaded;
+    if (reload_active(f->reload) || (!pinned && f->newest <= f->loaded)) {
+        return false;
+    }
+    f->version = pinned ? f->pinned : f->newest;
+    f->for_newest = !pinned;
+    return true;
+}
+
+static void ask_for_chunk(struct fetch *f)
+{
+    if (f->chunk_call || !choose(f) || (f->total && f->offset == f->total) ||
+        !reload_has_room(f->reload)) {
+        return;
+    }
+    struct msg m = {.type = MSG_FETCH_WEIGHTS,
+                    .fetch_weights = {.incarnation = f->incarnation,
+                                      .version = f->version,
+                                      .offset = f->offset,
+                                      .max_bytes = LIMIT_CHUNK_BYTES}};
+    f->chunk_call = bus_client_call(f->bus, &m, CALL_MS, on_chunk, f, NULL) == ERR_OK;
+}
+
+// ---- the next version ----
+
+static void on_version(void *arg, enum err e, const struct msg *reply, const char *text)
+{
+    struct fetch *f = arg;
+    (void)text;
+    f->wait_call = false;
+    if (!e) {
+        fetch_saw(f, reply->version.newest_version);
+        fetch_more(f);
+    }
+}
+
+// Only with the newest weights in hand: what it says it has, the learner leases work for.
+static void wait_version(struct fetch *f)
+{
+    if (f->wait_call || f->loaded < f->newest) {
+        return;
+    }
+    struct msg m = {.type = MSG_WAIT_VERSION,
+                    .wait_version = {.incarnation = f->incarnation,
+                                     .have_version = f->loaded,
+                                     .timeout_ms = LIMIT_LONG_POLL_MS}};
+    f->wait_call = bus_client_call(f->bus, &m, CALL_MS, on_version, f, NULL) == ERR_OK;
+}
+
+void fetch_more(struct fetch *f)
+{
+    if (f->reload && !f->stopping) {
+        ask_for_chunk(f);
+        wait_version(f);
+    }
+}
+
+// ---- whole versions ----
+
+void fetch_on_reloaded(void *arg, const struct reload_outcome *o)
+{
+    struct fetch *f = arg;
+    bool newest = f->for_newest;
+    forget(f);
+    if (f->stopping || o->err == ERR_CANCELLED) {
+        return;
+    }
+    if (o->err) {
+        LOG_WARN("WEIGHTS_REFUSED", "version=%llu cause=\"%s\"", (unsigned long long)o->version,
+                 o->text);
+        return;
+    }
+    if (compute_weights(f->compute, o->weights, o->version, newest)) {
+        reload_recycle(f->reload, o->weights);
+        return;
+    }
+    LOG_INFO("WEIGHTS_LOADED", "version=%llu newest=%d", (unsigned long long)o->version, newest);
+    if (newest) {
+        f->loaded = o->version;
+    } else if (f->pinned == o->version) {
+        f->pinned = 0;
+    }
+    fetch_more(f);
+    f->on_loaded(f->arg);
+}
