@@ -9,8 +9,8 @@
 #define PRINTF_LIKE(fmt, first) __attribute__((format(printf, fmt, first)))
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 
-// CHECK is for programmer errors only: it prints file, line and condition to stderr and aborts. Bytes from
-// outside (files, messages, model output) must never be able to reach a failing CHECK.
+// CHECK is for programmer errors only: it prints file, line and condition to stderr and aborts.
+// Bytes from outside (files, messages, model output) must never be able to reach a failing CHECK.
 #define CHECK(cond) ((cond) ? (void)0 : base_check_failed(#cond, __FILE__, __LINE__))
 
 _Noreturn void base_check_failed(const char *cond, const char *file, int line);

@@ -19,8 +19,10 @@ void buf_fini(struct buf *b);                // also fine on a zeroed struct
 void buf_clear(struct buf *b);               // len = 0, keeps the memory
 MUST_CHECK enum err buf_reserve(struct buf *b, size_t extra);
 MUST_CHECK enum err buf_append(struct buf *b, const void *data, size_t len);
-MUST_CHECK enum err buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);    // appends; no NUL counted in len, but data[len] is NUL
-// Hands the memory to the caller (free()), NUL-terminated; the buffer is empty afterwards. NULL only when out of memory.
+// Appends; no NUL counted in len, but data[len] is NUL.
+MUST_CHECK enum err buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
+// Hands the memory to the caller (free()), NUL-terminated; the buffer is empty afterwards. NULL
+// only when out of memory.
 char *buf_take(struct buf *b);
 
 #endif

@@ -22,8 +22,8 @@
 #define FILE_MAX_BYTES ((size_t)256 << 10)
 #define KEY_MAX_BYTES 96
 #define SHOWN_BYTES 80    // of a wrong value, in a message
-#define RUN_DIR_MAX_BYTES                                                                          \
-    90    // sockets live in it, and the path of a socket has at most 107 bytes
+// Sockets live in it, and the path of a socket has at most 107 bytes.
+#define RUN_DIR_MAX_BYTES 90
 
 void conf_defaults(struct conf *c)
 {

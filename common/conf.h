@@ -1,8 +1,10 @@
 // conf.h: one YAML file per run, for all roles, read against one option table.
 //
-// The table in conf_table.c (one row per key: dotted name, type, range, unit, default, help) drives parsing, range checks, the commented
-// manual (`caravan config --print`), the diff at resume and the ledger's copy. Values are strict: `12abc`, `010`, `nan`, `maybe`
-// for a flag, a duplicate or an unknown key are errors `FILE:LINE: key: value … expected …`. A role reads its own members only.
+// The table in conf_rows.c (one row per key: dotted name, type, range, unit, default, help) drives
+// parsing, range checks, the commented manual (`caravan config --print`), the diff at resume and
+// the ledger's copy. Values are strict: `12abc`, `010`, `nan`, `maybe` for a flag, a duplicate or
+// an unknown key are errors `FILE:LINE: key: value … expected …`. A role reads its own members
+// only.
 #ifndef CARAVAN_COMMON_CONF_H
 #define CARAVAN_COMMON_CONF_H
 
@@ -14,29 +16,37 @@
 
 #define CONF_STR 512    // bytes of a string value, NUL included
 
-enum conf_advantage { CONF_ADV_MEAN, CONF_ADV_MEAN_STD };              // r - mean; (r - mean) / (population std + 1e-8)
-enum conf_truncated { CONF_TRUNC_SCORE, CONF_TRUNC_ZERO, CONF_TRUNC_MASK };    // what a sample that hit max_tokens earns
+// mean: r - mean; mean_std: (r - mean) / (population std + 1e-8)
+enum conf_advantage { CONF_ADV_MEAN, CONF_ADV_MEAN_STD };
+// what a sample that hit max_tokens earns
+enum conf_truncated { CONF_TRUNC_SCORE, CONF_TRUNC_ZERO, CONF_TRUNC_MASK };
 enum conf_unscored { CONF_UNSCORED_DROP, CONF_UNSCORED_ZERO };
 enum conf_schedule { CONF_LR_CONSTANT, CONF_LR_LINEAR };
-enum conf_dtype { CONF_DTYPE_BF16, CONF_DTYPE_F32 };                   // of published weights
+enum conf_dtype { CONF_DTYPE_BF16, CONF_DTYPE_F32 };    // of published weights
 enum conf_sandbox { CONF_SANDBOX_AUTO, CONF_SANDBOX_FULL, CONF_SANDBOX_SECCOMP, CONF_SANDBOX_NONE };
-enum conf_old { CONF_OLD_BEHAVIOUR };                                  // which policy the ratio is taken to
+enum conf_old { CONF_OLD_BEHAVIOUR };    // which policy the ratio is taken to
 
+// Each member names its key; units, ranges and defaults stand in the table.
 struct conf {
     // run
-    char run_dir[CONF_STR];       // run_dir: "" = runs/NAME-of-config
-    uint64_t seed;                // seed
+    char run_dir[CONF_STR];    // run_dir: "" = runs/NAME-of-config
+    uint64_t seed;             // seed
+
     // model
-    char model[CONF_STR];         // model.path: GGUF file or HF folder; required
-    enum conf_dtype dtype;        // model.dtype
+    char model[CONF_STR];     // model.path: GGUF file or HF folder; required
+    enum conf_dtype dtype;    // model.dtype
+
     // data
     char train_file[CONF_STR];    // data.train: RLVR JSONL; "" = procedural tasks
     char eval_file[CONF_STR];     // data.eval
     char task_kind[32];           // data.tasks: math|constraints|mixed, used when data.train is ""
     int64_t task_n;               // data.tasks_n
-    int64_t eval_n;               // data.eval_n: held-out tasks evaluated (0 = no evaluation); procedural ones never equal a training row
+    int64_t eval_n;               // data.eval_n: held-out tasks evaluated (0 = no evaluation);
+                                  // procedural ones never equal a training row
     bool shuffle;                 // data.shuffle
-    int64_t max_prompt_tokens;    // data.max_prompt_tokens: longer prompts are refused at load and counted
+    int64_t max_prompt_tokens;    // data.max_prompt_tokens: longer prompts are refused at load and
+                                  // counted
+
     // rollouts
     int64_t group_size;           // rollout.group_size: samples per prompt
     int64_t groups_per_step;      // rollout.groups_per_step
@@ -45,65 +55,85 @@ struct conf {
     double temperature, top_p;    // rollout.temperature, rollout.top_p
     int64_t top_k;                // rollout.top_k: 0 = off
     int64_t lease_ms;             // rollout.lease_ms
+
     // reward and loss
     enum conf_advantage advantage;    // loss.advantage
     enum conf_truncated truncated;    // reward.truncated
     enum conf_unscored unscored;      // reward.unscored
     enum conf_old old;                // loss.old
-    double clip_low, clip_high;       // loss.clip_low 0.2, loss.clip_high 0.272
-    double kl_beta;                   // loss.kl_beta: weight of the k3 KL to the initial policy; 0 = off, and no reference model is held
-    int64_t replace_max;              // loss.replace_max: batches' worth of zero-spread groups replaced a step (3)
-    // optimiser
-    double lr, beta1, beta2, eps, weight_decay, grad_clip;    // optim.lr … optim.grad_clip (0 = no clipping)
-    enum conf_schedule schedule;      // optim.schedule
-    int64_t warmup_steps;             // optim.warmup_steps
-    int64_t micro_batch_tokens;       // optim.micro_batch_tokens: rows of one forward/backward
+    double clip_low, clip_high;       // loss.clip_low, loss.clip_high
+    double kl_beta;                   // loss.kl_beta: weight of the k3 KL to the initial policy;
+                                      // 0 = off, and no reference model is held
+    int64_t replace_max;              // loss.replace_max: batches' worth of zero-spread groups
+                                      // replaced a step
+
+    // optimiser: optim.lr … optim.grad_clip (0 = no clipping)
+    double lr, beta1, beta2, eps, weight_decay, grad_clip;
+    enum conf_schedule schedule;    // optim.schedule
+    int64_t warmup_steps;           // optim.warmup_steps
+    int64_t micro_batch_tokens;     // optim.micro_batch_tokens: rows of one forward/backward
+
     // stop, evaluate, save: 0 = never / no limit
-    int64_t stop_steps, stop_epochs;  // stop.steps, stop.epochs
-    double stop_minutes;              // stop.minutes, from the first lease
-    int64_t eval_every;               // eval.every_steps; evaluation also runs before the first and after the last step
-    int64_t eval_max_tokens;          // eval.max_tokens: 0 = rollout.max_tokens
-    int64_t checkpoint_steps;         // checkpoint.every_steps
-    double checkpoint_seconds;        // checkpoint.every_s
-    int64_t keep_checkpoints;         // checkpoint.keep
-    int64_t keep_versions;            // checkpoint.keep_versions: newest weights kept on disk
+    int64_t stop_steps, stop_epochs;    // stop.steps, stop.epochs
+    double stop_minutes;                // stop.minutes, from the first lease
+    int64_t eval_every;                 // eval.every_steps; evaluation also runs before the first
+                                        // and after the last step
+    int64_t eval_max_tokens;            // eval.max_tokens: 0 = rollout.max_tokens
+    int64_t checkpoint_steps;           // checkpoint.every_steps
+    double checkpoint_seconds;          // checkpoint.every_s
+    int64_t keep_checkpoints;           // checkpoint.keep
+    int64_t keep_versions;              // checkpoint.keep_versions: newest weights kept on disk
+
     // learner
-    int64_t learner_threads;          // learner.threads: 0 = cores
-    char listen[CONF_STR];            // learner.listen: "" = ipc://RUN_DIR/bus; or tcp://HOST:PORT (the next port is used too)
-    char token_file[CONF_STR];        // learner.token_file: required for any address that is neither ipc nor loopback
-    char http[CONF_STR];              // learner.http: HOST:PORT of the status server, port 0 = any free one; always also on RUN_DIR/http.sock
+    int64_t learner_threads;      // learner.threads: 0 = cores
+    char listen[CONF_STR];        // learner.listen: "" = ipc://RUN_DIR/bus; or tcp://HOST:PORT (the
+                                  // next port is used too)
+    char token_file[CONF_STR];    // learner.token_file: required for any address that is neither
+                                  // ipc nor loopback
+    char http[CONF_STR];          // learner.http: HOST:PORT of the status server, port 0 = any free
+                                  // one; always also on RUN_DIR/http.sock
+
     // actor
-    int64_t actor_count;              // actor.count: processes that `caravan run` starts
-    int64_t actor_threads;            // actor.threads
-    int64_t actor_slots;              // actor.slots: samples decoded at once
-    int64_t actor_kv_mb;              // actor.kv_mb: KV cache, MiB
-    int64_t actor_prefill_rows;       // actor.prefill_rows: prompt tokens per forward pass
+    int64_t actor_count;           // actor.count: processes that `caravan run` starts
+    int64_t actor_threads;         // actor.threads
+    int64_t actor_slots;           // actor.slots: samples decoded at once
+    int64_t actor_kv_mb;           // actor.kv_mb: KV cache, MiB
+    int64_t actor_prefill_rows;    // actor.prefill_rows: prompt tokens per forward pass
+
     // verifier
-    int64_t verifier_count;           // verifier.count
-    int64_t verifier_workers;         // verifier.workers per verifier process
-    enum conf_sandbox sandbox;        // verifier.sandbox
-    int64_t verifier_deadline_ms;     // verifier.deadline_ms: wall time of one job, then SIGKILL
-    int64_t verifier_recycle;         // verifier.recycle_jobs: a worker is replaced after so many jobs
+    int64_t verifier_count;          // verifier.count
+    int64_t verifier_workers;        // verifier.workers per verifier process
+    enum conf_sandbox sandbox;       // verifier.sandbox
+    int64_t verifier_deadline_ms;    // verifier.deadline_ms: wall time of one job, then SIGKILL
+    int64_t verifier_recycle;        // verifier.recycle_jobs: a worker is replaced after so many
 };
 
 // Fills *c with the defaults of the table.
 void conf_defaults(struct conf *c);
-// Reads a file over the defaults; relative paths stay relative to the working folder. The rules between keys are applied, but model.path
-// may still be unset, since a command line can give it: call conf_check once every override is in. On failure *c is untouched.
+// Reads a file over the defaults; relative paths stay relative to the working folder. The rules
+// between keys are applied, but model.path may still be unset, since a command line can give it:
+// call conf_check once every override is in. On failure *c is untouched.
 MUST_CHECK enum err conf_load(const char *path, struct conf *c, struct why *why);
-MUST_CHECK enum err conf_parse(const char *text, size_t len, const char *name, struct conf *c, struct why *why);    // name: for messages
+// The same from memory; name: what messages call it.
+MUST_CHECK enum err conf_parse(const char *text, size_t len, const char *name, struct conf *c,
+                               struct why *why);
 // One override as on a command line: key "rollout.group_size", value "8".
-MUST_CHECK enum err conf_set(struct conf *c, const char *key, const char *value, const char *where, struct why *why);
-// Rules between keys (a non-loopback listen address needs a token file, a linear schedule an end, …), and that model.path is set.
+MUST_CHECK enum err conf_set(struct conf *c, const char *key, const char *value, const char *where,
+                             struct why *why);
+// Rules between keys (a non-loopback listen address needs a token file, a linear schedule an end,
+// …), and that model.path is set.
 MUST_CHECK enum err conf_check(const struct conf *c, const char *name, struct why *why);
-// The commented manual: every key with type, range, unit, default and help, as a YAML file that parses to the defaults (free()).
+// The commented manual: every key with type, range, unit, default and help, as a YAML file that
+// parses to the defaults (free()).
 char *conf_manual(void);
 // The configuration as YAML that parses back to an equal struct (free()).
 char *conf_print(const struct conf *c);
 // The value of one key as text ("0.2", "bf16"); ERR_NOT_FOUND for an unknown key.
 MUST_CHECK enum err conf_get(const struct conf *c, const char *key, char *out, size_t cap);
-// Calls fn for every key that differs, frozen = the key may not change at resume (model, data, seed, group size, dtype).
-typedef void conf_diff_fn(void *arg, const char *key, const char *was, const char *now, bool frozen);
+// Calls fn for every key that differs, frozen = the key may not change at resume (model, data,
+// seed, group size, dtype).
+typedef void conf_diff_fn(void *arg, const char *key, const char *was, const char *now,
+                          bool frozen);
 void conf_diff(const struct conf *was, const struct conf *now, conf_diff_fn *fn, void *arg);
 
 #endif

@@ -2,8 +2,8 @@
 //
 //   SIGINT, SIGTERM ──byte──▶ guard thread ──uv_async──▶ loop thread: stop(cause), once
 //   supervisor's pipe ─EOF──▶      │
-//                                  └── 4 s after the first request without daemon_finished: ERROR
-//                                  line, _exit(1)
+//                                  └── 4 s after the first request without daemon_finished:
+//                                      ERROR line, _exit(1)
 //
 // The guard is a thread of its own, and neither signals nor the supervisor's pipe go through the
 // loop, because the case that matters is the one where the loop does not run: it waits for a

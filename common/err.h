@@ -1,8 +1,9 @@
 // err.h: the one list of error codes, and `struct why`, the text a tired human reads.
 //
-// Fallible functions return `enum err`, leave their outputs untouched on failure and, where a caller passes a
-// non-NULL `struct why *`, say what was wrong: the thing, its value and what was expected
-// (`config.yaml:14: staleness_max: -1 is not in 0..64`). Libraries never print and never exit.
+// Fallible functions return `enum err`, leave their outputs untouched on failure and, where a
+// caller passes a non-NULL `struct why *`, say what was wrong: the thing, its value and what was
+// expected (`config.yaml:14: staleness_max: -1 is not in 0..64`). Libraries never print and never
+// exit.
 #ifndef CARAVAN_COMMON_ERR_H
 #define CARAVAN_COMMON_ERR_H
 
@@ -40,7 +41,8 @@ struct why {
 // Static text of a code ("out of memory"); never NULL.
 const char *err_text(enum err e);
 
-// Writes the text (if why is not NULL; truncated to fit) and returns e, so that a failing path reads
+// Writes the text (if why is not NULL; truncated to fit) and returns e, so that a failing path
+// reads
 //   return why_set(why, ERR_LIMIT, "%s: %zu tokens, at most %zu", what, n, max);
 enum err why_set(struct why *why, enum err e, const char *fmt, ...) PRINTF_LIKE(3, 4);
 

@@ -1,4 +1,5 @@
-// hash.h: XXH3-128 (xxHash library) as the project's content hash: weights, payloads, files. Not cryptographic.
+// hash.h: XXH3-128 (xxHash library) as the project's content hash: weights, payloads, files. Not
+// cryptographic.
 #ifndef CARAVAN_COMMON_HASH_H
 #define CARAVAN_COMMON_HASH_H
 
@@ -17,7 +18,7 @@ bool hash_equal(struct hash128 a, struct hash128 b);
 void hash_hex(struct hash128 h, char out[HASH_HEX_LEN + 1]);
 bool hash_from_hex(const char *hex, struct hash128 *out);    // exactly 32 lower-case digits
 
-struct hash_state;    // streaming form
+struct hash_state;                       // streaming form
 struct hash_state *hash_create(void);    // NULL when out of memory
 void hash_update(struct hash_state *s, const void *data, size_t len);
 struct hash128 hash_final(const struct hash_state *s);

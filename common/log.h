@@ -10,11 +10,13 @@
 
 enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEVEL_ERROR };
 
-// Sets the role name that every line carries (copied, at most 31 bytes) and the lowest level written. Call once, before threads.
+// Sets the role name that every line carries (copied, at most 31 bytes) and the lowest level
+// written. Call once, before threads.
 void log_setup(const char *role, enum log_level lowest);
 
-// event: UPPER_SNAKE id, stable across releases. fmt: "key=value key=value"; values with blanks are quoted by the caller as "%s".
-// Control characters in the result are replaced by '?', lines are cut at 2 KiB.
+// event: UPPER_SNAKE id, stable across releases. fmt: "key=value key=value"; values with blanks are
+// quoted by the caller as "%s". Control characters in the result are replaced by '?', lines are cut
+// at 2 KiB.
 void log_event(enum log_level level, const char *event, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 #define LOG_DEBUG(event, ...) log_event(LOG_LEVEL_DEBUG, event, __VA_ARGS__)

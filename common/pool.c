@@ -7,9 +7,9 @@
 // schedule costs nothing. That is what keeps the team usable when actor, learner and verifier share
 // two cores.
 //
-//   owner    store fn, arg, n; done = 0; ticket = (run, n); wake helpers; take chunks; wait for
-//   done == n helper   wait for a new run; take chunks; done++ after each, the last one wakes the
-//   owner
+//   owner    store fn, arg, n; done = 0; ticket = (run, n); wake helpers; take chunks;
+//            wait for done == n
+//   helper   wait for a new run; take chunks; done++ after each, the last one wakes the owner
 //
 // fn, arg and n are read before the swap and only used if it succeeds. It succeeds only while a
 // chunk of that run is untaken, thus before the owner can have written the fields of the next run:

@@ -1,8 +1,10 @@
-// pool.h: a team of compute threads for data-parallel loops. One owner thread calls pool_run; the calling thread works too.
+// pool.h: a team of compute threads for data-parallel loops. One owner thread calls pool_run; the
+// calling thread works too.
 //
-// Chunks are handed out dynamically, so results must not depend on which thread ran a chunk (the kernels' rule anyway).
-// Waiting threads spin for at most a few microseconds, then sleep on a futex: a spinning team beside another daemon
-// on the same cores costs more than it gains. Every thread sets FTZ/DAZ before its first chunk (pool_set_fpu does it for the owner).
+// Chunks are handed out dynamically, so results must not depend on which thread ran a chunk (the
+// kernels' rule anyway). Waiting threads spin for at most a few microseconds, then sleep on a
+// futex: a spinning team beside another daemon on the same cores costs more than it gains. Every
+// thread sets FTZ/DAZ before its first chunk (pool_set_fpu does it for the owner).
 #ifndef CARAVAN_COMMON_POOL_H
 #define CARAVAN_COMMON_POOL_H
 
@@ -12,9 +14,11 @@
 #include "common/err.h"
 
 struct pool;
-typedef void pool_fn(void *arg, size_t chunk, int thread);    // thread in 0..n_threads-1, for scratch memory
+// thread in 0..n_threads-1, for scratch memory.
+typedef void pool_fn(void *arg, size_t chunk, int thread);
 
-MUST_CHECK enum err pool_create(int n_threads, struct pool **out, struct why *why);    // 1..256, the caller included
+// 1..256, the caller included.
+MUST_CHECK enum err pool_create(int n_threads, struct pool **out, struct why *why);
 void pool_destroy(struct pool *p);
 int pool_threads(const struct pool *p);
 // Runs fn for chunk = 0..n_chunks-1, returns when all are done. p may be NULL: runs inline.

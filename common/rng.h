@@ -1,5 +1,6 @@
-// rng.h: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): counter-based, so a draw is a pure
-// function of (key, counter) and needs no state to be saved, moved or replayed.
+// rng.h: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011):
+// counter-based, so a draw is a pure function of (key, counter) and needs no state to be saved,
+// moved or replayed.
 #ifndef CARAVAN_COMMON_RNG_H
 #define CARAVAN_COMMON_RNG_H
 
@@ -11,7 +12,8 @@ struct rng_block {
 
 struct rng_block rng_philox(uint64_t key, uint64_t counter_lo, uint64_t counter_hi);
 
-// The number that decides the token at completion position `pos` of `sample_id` in a run with `seed`: uniform in [0, 1), 24 bits, exact in float.
+// The number that decides the token at completion position `pos` of `sample_id` in a run with
+// `seed`: uniform in [0, 1), 24 bits, exact in float.
 float rng_token_uniform(uint64_t seed, uint64_t sample_id, uint32_t pos);
 
 // A small stream over one (key, stream) pair, for shuffles and generators.
