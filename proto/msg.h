@@ -1,14 +1,22 @@
-// msg.h: every message between the daemons, as plain structs. pack.h turns them into msgpack and back.
+// msg.h: every message between the daemons, as plain structs. pack.h turns them into msgpack and
+// back.
 //
-// On the wire a message is a map with integer keys: 0 = wire version, 1 = message type, 2 = request id (chosen by the client's bus layer, echoed in the reply),
-// 3… = the fields in the order of the struct below. Unknown keys are skipped (a later minor version may add some), a missing required field is an error.
-// A decoded message and everything it points to lives in one arena owned by `struct msg` (msg_free). For encoding, pointers are borrowed.
+// On the wire a message is a map with integer keys: 0 = wire version, 1 = message type, 2 = request
+// id (chosen by the client's bus layer, echoed in the reply), 3… = the fields in the order of the
+// struct below. Unknown keys are skipped (a later minor version may add some), a missing required
+// field is an error. A decoded message and everything it points to lives in one arena owned by
+// `struct msg` (msg_free). For encoding, pointers are borrowed.
 //
-//   client → learner, "do" endpoint       reply                 "wait" endpoint (parks ≤ 15 s)      reply
-//   HELLO                                 WELCOME               LEASE_GENERATE                      GENERATE_WORK (maybe empty)
-//   SUBMIT_SAMPLE, SUBMIT_VERDICT         ACK                   LEASE_SCORE                         SCORE_WORK (maybe empty)
-//   HEARTBEAT                             HEARTBEAT_REPLY       WAIT_VERSION                        VERSION
-//   FETCH_WEIGHTS                         WEIGHTS_CHUNK
+//   client → learner                reply
+//   "do" endpoint
+//     HELLO                         WELCOME
+//     SUBMIT_SAMPLE, _VERDICT       ACK
+//     HEARTBEAT                     HEARTBEAT_REPLY
+//     FETCH_WEIGHTS                 WEIGHTS_CHUNK
+//   "wait" endpoint (parks ≤ 15 s)
+//     LEASE_GENERATE                GENERATE_WORK (maybe empty)
+//     LEASE_SCORE                   SCORE_WORK (maybe empty)
+//     WAIT_VERSION                  VERSION
 //   anything                              FAULT (enum err + text): the request was refused
 #ifndef CARAVAN_PROTO_MSG_H
 #define CARAVAN_PROTO_MSG_H
@@ -43,7 +51,11 @@ enum msg_type {
 
 enum msg_role { MSG_ROLE_ACTOR = 1, MSG_ROLE_VERIFIER = 2 };
 enum msg_finish { MSG_FINISH_STOP = 1, MSG_FINISH_LENGTH = 2 };
-enum msg_outcome { MSG_OUTCOME_SCORE = 1, MSG_OUTCOME_ZERO = 2, MSG_OUTCOME_UNSCORED = 3 };    // ZERO: checked, and the reward is 0
+enum msg_outcome {
+    MSG_OUTCOME_SCORE = 1,
+    MSG_OUTCOME_ZERO = 2,
+    MSG_OUTCOME_UNSCORED = 3
+};    // ZERO: checked, and the reward is 0
 enum msg_ack { MSG_ACK_OK = 1, MSG_ACK_DUPLICATE = 2, MSG_ACK_SUPERSEDED = 3, MSG_ACK_UNKNOWN = 4 };
 
 // Text is bytes with a length; decoded text is also NUL-terminated past len.
@@ -62,22 +74,22 @@ struct msg_check {
 };
 
 struct msg_hello {
-    uint32_t role;                         // enum msg_role
+    uint32_t role;    // enum msg_role
     struct msg_incarnation incarnation;
-    struct msg_text name;                  // for people: "actor-0"
-    struct msg_text numerics_id;           // actors: kernel family and revision
-    struct msg_text token;                 // content of the token file, or empty
-    const struct msg_check *checks;        // verifiers: what they can score
+    struct msg_text name;              // for people: "actor-0"
+    struct msg_text numerics_id;       // actors: kernel family and revision
+    struct msg_text token;             // content of the token file, or empty
+    const struct msg_check *checks;    // verifiers: what they can score
     size_t n_checks;
-    struct msg_text detail;                // verifiers: sandbox level; actors: ISA
+    struct msg_text detail;    // verifiers: sandbox level; actors: ISA
 };
 
 struct msg_welcome {
     struct msg_text run_id;
-    struct msg_text wait_address;          // the second endpoint
-    struct msg_text model_config;          // config.json text, actors build their model from it
-    struct hash128 model_hash;             // of the initial weights blob
-    uint32_t dtype;                        // enum conf_dtype of published weights
+    struct msg_text wait_address;    // the second endpoint
+    struct msg_text model_config;    // config.json text, actors build their model from it
+    struct hash128 model_hash;       // of the initial weights blob
+    uint32_t dtype;                  // enum conf_dtype of published weights
     uint64_t newest_version;
     uint64_t seed;
     uint32_t heartbeat_ms;
@@ -90,27 +102,28 @@ struct msg_fault {
 
 struct msg_lease_generate {
     struct msg_incarnation incarnation;
-    uint32_t max_samples;     // free slots; 0 is refused
+    uint32_t max_samples;    // free slots; 0 is refused
     uint64_t have_version;
     uint32_t timeout_ms;
 };
 
 struct msg_sampling {
-    uint32_t max_tokens;      // of the completion, EOS included
-    float temperature;        // 0 = greedy
-    float top_p;              // 1 = off
-    uint32_t top_k;           // 0 = off
+    uint32_t max_tokens;    // of the completion, EOS included
+    float temperature;      // 0 = greedy
+    float top_p;            // 1 = off
+    uint32_t top_k;         // 0 = off
 };
 
 struct msg_group {
     uint64_t group_id;
-    const uint32_t *prompt;         // token ids
+    const uint32_t *prompt;    // token ids
     size_t n_prompt;
-    const uint64_t *sample_ids;     // samples of the group to generate now; all share the prompt
+    const uint64_t *sample_ids;    // samples of the group to generate now; all share the prompt
     size_t n_samples;
     uint32_t attempt;
     struct msg_sampling sampling;
-    uint64_t pinned_version;        // 0 = the newest, swapped in flight; else exactly this one (evaluation)
+    // 0 = the newest, swapped in flight; else exactly this one (evaluation).
+    uint64_t pinned_version;
     uint32_t lease_ms;
 };
 
@@ -122,7 +135,8 @@ struct msg_generate_work {
     uint64_t newest_version;
 };
 
-// Positions [previous end, end) ran under `version`; position 0 is the first prompt token. A token's version is that of the position before it.
+// Positions [previous end, end) ran under `version`; position 0 is the first prompt token. A
+// token's version is that of the position before it.
 struct msg_segment {
     uint64_t version;
     uint32_t end;
@@ -132,19 +146,21 @@ struct msg_submit_sample {
     struct msg_incarnation incarnation;
     uint64_t sample_id;
     uint32_t attempt;
-    const uint32_t *tokens;       // the completion, EOS included when sampled
+    const uint32_t *tokens;    // the completion, EOS included when sampled
     size_t n_tokens;
-    const float *logprobs;        // behaviour log-prob of each, at the sampling temperature before truncation; bits preserved
+    // Behaviour log-prob of each, at the sampling temperature before truncation; bits preserved.
+    const float *logprobs;
     size_t n_logprobs;
-    const struct msg_segment *segments;    // the last end is n_prompt + n_tokens - 1 (the last token is never a forward position)
+    // The last end is n_prompt + n_tokens - 1 (the last token is never a forward position).
+    const struct msg_segment *segments;
     size_t n_segments;
-    uint32_t finish;              // enum msg_finish
-    uint64_t pinned_version;      // as leased
-    struct hash128 payload;       // msg_sample_hash of the fields above
+    uint32_t finish;            // enum msg_finish
+    uint64_t pinned_version;    // as leased
+    struct hash128 payload;     // msg_sample_hash of the fields above
 };
 
 struct msg_ack_reply {
-    uint32_t status;              // enum msg_ack
+    uint32_t status;    // enum msg_ack
     uint64_t newest_version;
 };
 
@@ -154,8 +170,9 @@ struct msg_lease_score {
     uint32_t timeout_ms;
 };
 
-// What is needed to score one response. `dataset`, `checks` and `ground_truth` are JSON texts as they stand in the data row
-// (dataset: string or list; checks: list of {"id","kwargs"}, or empty text when the row has none).
+// What is needed to score one response. `dataset`, `checks` and `ground_truth` are JSON texts as
+// they stand in the data row (dataset: string or list; checks: list of {"id","kwargs"}, or empty
+// text when the row has none).
 struct msg_score_job {
     uint64_t sample_id;
     uint32_t attempt;
@@ -181,15 +198,16 @@ struct msg_submit_verdict {
     struct msg_incarnation incarnation;
     uint64_t sample_id;
     uint32_t attempt;
-    uint32_t outcome;               // enum msg_outcome
+    uint32_t outcome;    // enum msg_outcome
     double reward;
-    struct msg_text cause;          // why unscored, or empty
+    struct msg_text cause;    // why unscored, or empty
     const struct msg_component *components;
     size_t n_components;
     uint32_t elapsed_us;
 };
 
-// A named number, for /status and /metrics of the learner: "decode_tokens_total", "slots_busy", "kv_rows_used", …
+// A named number, for /status and /metrics of the learner: "decode_tokens_total", "slots_busy",
+// "kv_rows_used", …
 struct msg_stat {
     struct msg_text name;
     double value;
@@ -197,25 +215,26 @@ struct msg_stat {
 
 struct msg_heartbeat {
     struct msg_incarnation incarnation;
-    const uint64_t *held;           // sample ids this process still works on (actors: generating; verifiers: scoring)
+    // Sample ids this process still works on (actors: generating; verifiers: scoring).
+    const uint64_t *held;
     size_t n_held;
     const struct msg_stat *stats;
     size_t n_stats;
-    struct msg_text waits_for;      // name of what it waits for, empty when working
+    struct msg_text waits_for;    // name of what it waits for, empty when working
     uint32_t waits_ms;
 };
 
 struct msg_heartbeat_reply {
     uint64_t newest_version;
-    bool unknown;                   // the learner does not know this incarnation: say hello again
-    const uint64_t *abandon;        // leases that are void: stop working on them
+    bool unknown;               // the learner does not know this incarnation: say hello again
+    const uint64_t *abandon;    // leases that are void: stop working on them
     size_t n_abandon;
 };
 
 struct msg_fetch_weights {
     struct msg_incarnation incarnation;
-    uint64_t version;               // 0 = newest
-    uint64_t offset;                // into the weights blob
+    uint64_t version;    // 0 = newest
+    uint64_t offset;     // into the weights blob
     uint32_t max_bytes;
 };
 
@@ -230,7 +249,8 @@ struct msg_weights_chunk {
 
 struct msg_wait_version {
     struct msg_incarnation incarnation;
-    uint64_t have_version;          // answered when a newer one exists, or at timeout with the newest
+    // Answered when a newer one exists, or at timeout with the newest.
+    uint64_t have_version;
     uint32_t timeout_ms;
 };
 
@@ -264,13 +284,14 @@ struct msg {
 
 // Frees what a decoded message owns and zeroes it; fine on a zeroed or hand-filled message.
 void msg_free(struct msg *m);
-const char *msg_type_name(enum msg_type t);    // "SUBMIT_SAMPLE"; never NULL
+const char *msg_type_name(enum msg_type t);             // "SUBMIT_SAMPLE"; never NULL
 enum msg_type msg_reply_type(enum msg_type request);    // of a request, MSG_NONE for anything else
 bool msg_waits(enum msg_type request);         // a long poll, at home on the "wait" endpoint
 struct msg_text msg_text_of(const char *s);    // NULL gives an empty text
 bool msg_incarnation_equal(struct msg_incarnation a, struct msg_incarnation b);
 struct msg_incarnation msg_incarnation_random(void);    // from getrandom(2)
-// Canonical hash of a submitted sample's content: id, tokens, log-prob bits, segments, finish; not the incarnation, not the attempt.
+// Canonical hash of a submitted sample's content: id, tokens, log-prob bits, segments, finish; not
+// the incarnation, not the attempt.
 struct hash128 msg_sample_hash(const struct msg_submit_sample *s);
 
 #endif

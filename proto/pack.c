@@ -3,9 +3,8 @@
 // Encoding: check the struct, then one pass with msgpack-c's packer into the caller's buffer.
 // Decoding, for bytes that may have been built to hurt:
 //   - a head's length never exceeds the bytes left (pack_cursor.c), and is compared with the
-//   field's limit
-//     before anything is allocated for it; memory is therefore at most the message's own size plus
-//     about 100 bytes per nested struct, of which the limits allow some thousands;
+//     field's limit before anything is allocated for it; memory is therefore at most the message's
+//     own size plus about 100 bytes per nested struct, of which the limits allow some thousands;
 //   - keys must ascend in every map, so a repeated key cannot overwrite a checked one, "missing" is
 //     known the moment a larger key is seen, and no message has two encodings of its keys;
 //   - unknown keys are passed over, within LIMIT_DEPTH and LIMIT_MAP_KEYS;

@@ -1,4 +1,5 @@
-// pack_table.h: the shape of every message, described once. Internal to proto: pack.c walks these tables to encode, decode and check.
+// pack_table.h: the shape of every message, described once. Internal to proto: pack.c walks these
+// tables to encode, decode and check.
 #ifndef CARAVAN_PROTO_PACK_TABLE_H
 #define CARAVAN_PROTO_PACK_TABLE_H
 
@@ -42,15 +43,17 @@ struct pack_field {
     uint8_t rule;         // enum pack_rule
     uint16_t at;          // offset of the value, text or pointer
     uint16_t count_at;    // offset of the count
-    uint32_t limit;       // bytes of a text, elements of an array, largest value of an integer (0 = its type's)
+    // Bytes of a text, elements of an array, largest value of an integer (0 = its type's).
+    uint32_t limit;
     const struct pack_table *sub;
 };
 
 struct pack_table {
-    size_t size;    // of the struct
+    size_t size;                        // of the struct
     const struct pack_field *fields;    // keys ascend
     size_t n_fields;
-    enum err (*check)(const void *s, struct why *why);    // what no single field shows; NULL = nothing
+    // What no single field shows; NULL = nothing.
+    enum err (*check)(const void *s, struct why *why);
 };
 
 // The table of a message's struct; NULL for MSG_NONE and unknown types. Keys begin at 3.
