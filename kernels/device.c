@@ -17,8 +17,8 @@ uint16_t bf16_from_f32(float x)
     uint32_t u;
     memcpy(&u, &x, sizeof u);
     if ((u & 0x7fffffffu) > 0x7f800000u) {
-        return (uint16_t)(u >> 16 |
-                          0x40u);    // a NaN whose payload lies below must not become infinity
+        // A NaN whose payload lies below must not become infinity.
+        return (uint16_t)(u >> 16 | 0x40u);
     }
     return (uint16_t)((u + 0x7fffu + (u >> 16 & 1u)) >> 16);
 }

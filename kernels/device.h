@@ -77,7 +77,7 @@ struct adamw {
 };
 
 enum {
-    DEVICE_MAX_VOCAB = 1 << 20,        // V of sample and score
+    DEVICE_MAX_VOCAB = 1 << 20,    // V of sample and score
 };
 
 struct device;
@@ -96,15 +96,17 @@ struct device_ops {
     // padded with zeros to a multiple of 16
     size_t (*packed_bytes)(enum dtype t, size_t N, size_t K);
     void (*pack)(struct device *d, enum dtype t, size_t N, size_t K, const void *w, void *packed);
+    // Packs W^T (K, N).
     void (*pack_transposed)(struct device *d, enum dtype t, size_t N, size_t K, const void *w,
-                            void *packed);    // packs W^T (K, N)
+                            void *packed);
 
     // forward
+    // out (R, C) =
     void (*embed)(struct device *d, enum dtype t, size_t R, size_t V, size_t C, const void *packed,
-                  const int32_t *ids, float *out);    // out (R, C) =
+                  const int32_t *ids, float *out);
+    // out =; rstd (R) = or NULL.
     void (*rmsnorm)(struct device *d, size_t R, size_t C, const float *x, size_t ldx,
-                    const float *w, float eps, float *out, size_t ldo,
-                    float *rstd);    // out =; rstd (R) = or NULL
+                    const float *w, float eps, float *out, size_t ldo, float *rstd);
     void (*gemm)(struct device *d, enum dtype t, enum gemm_mode mode, size_t R, size_t N, size_t K,
                  const float *x, size_t ldx, const void *packed, float *out, size_t ldo);
     // rotates pairs (i, i + D/2) of every head by angle pos * inv_freq[i]; table (positions, D/2,
@@ -116,35 +118,40 @@ struct device_ops {
     void (*attention)(struct device *d, size_t R, size_t H, size_t G, size_t D, float scale,
                       const float *q, size_t ldq, const float *k, const float *v, size_t ldkv,
                       const struct attn_keys *keys, float *out, size_t ldo, float *lse);
+    // out[row[r]] = x[r].
     void (*scatter_rows)(struct device *d, size_t R, size_t C, const float *x, size_t ldx,
-                         const int32_t *row, float *out, size_t ldo);    // out[row[r]] = x[r]
+                         const int32_t *row, float *out, size_t ldo);
+    // out[r] = x[row[r]].
     void (*gather_rows)(struct device *d, size_t R, size_t C, const float *x, size_t ldx,
-                        const int32_t *row, float *out, size_t ldo);    // out[r] = x[row[r]]
+                        const int32_t *row, float *out, size_t ldo);
+    // out = silu(gate) * up.
     void (*swiglu)(struct device *d, size_t R, size_t F, const float *gate, const float *up,
-                   size_t ld, float *out, size_t ldo);    // out = silu(gate) * up
+                   size_t ld, float *out, size_t ldo);
     // one row of logits each (R, V) -> a token and its score; spec and out are host arrays
     void (*sample)(struct device *d, size_t R, size_t V, const float *logits, size_t ldl,
                    const struct sample_spec *spec, struct sample_out *out);
 
     // backward
+    // dw (N, K) += dy^T x.
     void (*gemm_dw)(struct device *d, size_t R, size_t N, size_t K, const float *dy, size_t ldy,
-                    const float *x, size_t ldx, float *dw);    // dw (N, K) += dy^T x
+                    const float *x, size_t ldx, float *dw);
+    // dx +=, dw (C) +=
     void (*rmsnorm_backward)(struct device *d, size_t R, size_t C, const float *x, size_t ldx,
                              const float *w, const float *rstd, const float *dy, size_t ldy,
-                             float *dx, size_t lddx, float *dw);    // dx +=, dw (C) +=
+                             float *dx, size_t lddx, float *dw);
+    // dq =, dk += and dv += (rows as in kv_index).
     void (*attention_backward)(struct device *d, size_t R, size_t H, size_t G, size_t D,
                                float scale, const float *q, size_t ldq, const float *k,
                                const float *v, size_t ldkv, const struct attn_keys *keys,
                                const float *out, const float *dout, size_t ldo, const float *lse,
-                               float *dq, size_t lddq, float *dk, float *dv,
-                               size_t lddkv);    // dq =, dk += and dv += (rows as in kv_index)
+                               float *dq, size_t lddq, float *dk, float *dv, size_t lddkv);
+    // dgate =, dup =; may be in place of gate and up.
     void (*swiglu_backward)(struct device *d, size_t R, size_t F, const float *gate,
                             const float *up, size_t ld, const float *dout, size_t lddo,
-                            float *dgate, float *dup,
-                            size_t lddg);    // dgate =, dup =; may be in place of gate and up
+                            float *dgate, float *dup, size_t lddg);
+    // out[row[r]] += x[r], r ascending.
     void (*scatter_add_rows)(struct device *d, size_t R, size_t C, const float *x, size_t ldx,
-                             const int32_t *row, float *out,
-                             size_t ldo);    // out[row[r]] += x[r], r ascending
+                             const int32_t *row, float *out, size_t ldo);
     // Token scores with what backward needs. logits (R, V) in; logp, entropy (or NULL), lse (R)
     // host arrays =. target (R) host. The same arithmetic as `sample`, temperature 0 included.
     void (*score)(struct device *d, size_t R, size_t V, const float *logits, size_t ldl,
@@ -157,8 +164,8 @@ struct device_ops {
                            const float *coef);
 
     // optimiser
-    double (*sum_squares)(struct device *d, size_t n,
-                          const float *x);    // fixed blocks of 4096, summed in order in double
+    // Fixed blocks of 4096, summed in order in double.
+    double (*sum_squares)(struct device *d, size_t n, const float *x);
     // p, m, v (n) updated from grad; decoupled weight decay (Loshchilov & Hutter 2019) on elements
     // of this call; rounded (n) = bf16/f32 copy of p for publication, or NULL
     void (*adamw)(struct device *d, size_t n, const struct adamw *a, float *p, float *m, float *v,
