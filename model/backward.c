@@ -3,18 +3,15 @@
 // For y = x W^T:       dx = dy W,  dW += dy^T x
 // For the head:        dlogits = dL/dlogp * (onehot(target) - softmax(logits / T)) / T
 // Residual branches:   x_out = x + f(x)  =>  dx = dx_out + f'(x)^T dx_out; the sum is left standing
-// in dx, and each
-//                      norm's backward adds its branch to it.
+//                      in dx, and each norm's backward adds its branch to it.
 //
 // In:  weights as rounded for this version (the same panels that forward used), the activations of
-// model.c's
-//      struct layer_acts; norm outputs and SwiGLU products are computed again. Forward and head run
-//      chunk by chunk: a chunk of logits becomes its own gradient in place and is gone before the
-//      next.
+//      model.c's struct layer_acts; norm outputs and SwiGLU products are computed again. Forward
+//      and head run chunk by chunk: a chunk of logits becomes its own gradient in place and is gone
+//      before the next.
 // Out: grads +=, flat in table order. q, k, v (and gate, up) lie side by side there as they do in
-// the weights, so one
-//      product fills all three. A tied embedding gathers both uses: head chunks first, then the
-//      rows it fed.
+//      the weights, so one product fills all three. A tied embedding gathers both uses: head chunks
+//      first, then the rows it fed.
 //
 // The order of additions is fixed by the batch alone, so gradients are bit-equal run to run on one
 // instruction set. A cancelled pass leaves part of its sums in grads: the caller zeroes or drops
@@ -55,11 +52,12 @@ static void backward_ffn(struct model *m, const struct weights *w, size_t layer,
     op->swiglu_backward(d, R, F, gate, up, 2 * F, m->dact, F, gate, up, 2 * F);    // in place
 
     op->rmsnorm(d, R, C, a->x_mid, C, lw->ffn_norm, m->config.rms_eps, m->xn, C, NULL);    // again
-    op->gemm_dw(d, R, 2 * F, C, a->gate_up, 2 * F, m->xn, C,
-                grad_of(m, grads, PARAM_GATE, layer));    // gate, up +=
+    // Gate, up +=
+    op->gemm_dw(d, R, 2 * F, C, a->gate_up, 2 * F, m->xn, C, grad_of(m, grads, PARAM_GATE, layer));
     op->gemm(d, w->t, GEMM_SET, R, C, 2 * F, a->gate_up, 2 * F, lw->gate_up.packed_t, m->dxn, C);
+    // dx +=, dw +=
     op->rmsnorm_backward(d, R, C, a->x_mid, C, lw->ffn_norm, a->rstd_ffn, m->dxn, C, m->dx, C,
-                         grad_of(m, grads, PARAM_FFN_NORM, layer));    // dx +=, dw +=
+                         grad_of(m, grads, PARAM_FFN_NORM, layer));
 }
 
 // datt (R, Q) = dx Wo, through attention and RoPE into dqkv, through the norm; dx +=
@@ -78,16 +76,18 @@ static void backward_attention(struct model *m, const struct weights *w, size_t 
     op->gemm_dw(d, R, C, Q, m->dx, C, a->att, Q, grad_of(m, grads, PARAM_O, layer));    // +=
     op->gemm(d, w->t, GEMM_SET, R, Q, C, m->dx, C, lw->o.packed_t, m->datt, Q);
     op->zero(d, m->dqkv, R * W * sizeof(float));
+    // Dq =, dk +=, dv +=
     op->attention_backward(d, R, n->H, n->G, n->D, m->scale, a->qkv, W, k, v, W, &keys, a->att,
-                           m->datt, Q, a->lse, m->dqkv, W, dk, dv, W);    // dq =, dk +=, dv +=
+                           m->datt, Q, a->lse, m->dqkv, W, dk, dv, W);
     op->rope(d, R, n->H + n->G, n->D, m->dqkv, W, m->pos, m->rope, 1);    // turned back
 
     op->rmsnorm(d, R, C, a->x, C, lw->attn_norm, m->config.rms_eps, m->xn, C, NULL);    // again
-    op->gemm_dw(d, R, W, C, m->dqkv, W, m->xn, C,
-                grad_of(m, grads, PARAM_Q, layer));    // q, k, v +=
+    // q, k, v +=
+    op->gemm_dw(d, R, W, C, m->dqkv, W, m->xn, C, grad_of(m, grads, PARAM_Q, layer));
     op->gemm(d, w->t, GEMM_SET, R, C, W, m->dqkv, W, lw->qkv.packed_t, m->dxn, C);
+    // dx +=, dw +=
     op->rmsnorm_backward(d, R, C, a->x, C, lw->attn_norm, a->rstd_attn, m->dxn, C, m->dx, C,
-                         grad_of(m, grads, PARAM_ATTN_NORM, layer));    // dx +=, dw +=
+                         grad_of(m, grads, PARAM_ATTN_NORM, layer));
 }
 
 struct loss_call {
@@ -117,10 +117,11 @@ static void backward_head_chunk(struct model *m, const struct weights *w, const 
     op->gemm_dw(d, n, V, C, m->logits, V, m->xn_out, C, grad_of(m, grads, head, 0));    // +=
     op->gemm(d, w->t, GEMM_SET, n, C, V, m->logits, V, w->head.packed_t, m->dxn_out, C);
     op->zero(d, m->dx_out, n * C * sizeof(float));
+    // +=
     op->rmsnorm_backward(d, n, C, m->x_out, C, w->final_norm, m->rstd_out, m->dxn_out, C, m->dx_out,
-                         C, grad_of(m, grads, PARAM_FINAL_NORM, 0));    // +=
-    op->scatter_add_rows(d, n, C, m->dx_out, C, m->out_row, m->dx,
-                         C);    // a row may have many outs
+                         C, grad_of(m, grads, PARAM_FINAL_NORM, 0));
+    // A row may have many outs.
+    op->scatter_add_rows(d, n, C, m->dx_out, C, m->out_row, m->dx, C);
 }
 
 static enum err check_train(const struct model *m, const struct weights *w, const struct batch *b,
@@ -164,8 +165,8 @@ enum err model_train(struct model *m, const struct weights *w, const struct batc
         e = forward_cancelled(cancel, why);
     }
     if (e == ERR_OK) {
-        op->scatter_add_rows(m->d, R, C, m->dx, C, m->token, grad_of(m, grads, PARAM_EMBED, 0),
-                             C);    // rows of equal tokens add up
+        // Rows of equal tokens add up.
+        op->scatter_add_rows(m->d, R, C, m->dx, C, m->token, grad_of(m, grads, PARAM_EMBED, 0), C);
     }
     return e;
 }

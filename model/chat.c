@@ -16,8 +16,8 @@
 struct chat_row {
     const char *name;
     const char *source;
-    const char *
-        default_system;    // written when the first message is not a system message; NULL = nothing
+    // Written when the first message is not a system message; NULL = nothing.
+    const char *default_system;
     const char *end_of_turn;
     enum err (*render)(const struct chat_template *c, const struct chat_message *m, size_t n,
                        bool prompt, struct buf *out);

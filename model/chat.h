@@ -22,9 +22,8 @@ MUST_CHECK enum err chat_template_create(const char *source, size_t len, const c
                                          struct chat_template **out, struct why *why);
 void chat_template_destroy(struct chat_template *c);              // NULL is fine
 const char *chat_template_name(const struct chat_template *c);    // "smollm2"
-const char *chat_template_end_of_turn(
-    const struct chat_template
-        *c);    // text of the token that ends an answer, e.g. "<|im_end|>"; NULL = EOS does
+// Text of the token that ends an answer, e.g. "<|im_end|>"; NULL = EOS does.
+const char *chat_template_end_of_turn(const struct chat_template *c);
 // Appends the rendered text. Content is not escaped: that is how models are trained. On failure
 // `out` keeps what it had.
 MUST_CHECK enum err chat_template_render(const struct chat_template *c,

@@ -2,10 +2,9 @@
 // from it.
 //
 // In:  the text of config.json, written by any transformers release: "rope_theta" at the top (old)
-// or inside
-//      "rope_parameters" (new), "head_dim" given or implied, one EOS id or a list.
+//      or inside "rope_parameters" (new), "head_dim" given or implied, one EOS id or a list.
 // Out: struct model_config, checked so far that sizes computed from it cannot overflow and every op
-// can run it.
+//      can run it.
 //
 // What we do not compute is refused here, by field and value, rather than run wrongly: rotary
 // scaling other than the default, biases, other activations, quantised tensors. Fields that do not

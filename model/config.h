@@ -64,8 +64,9 @@ MUST_CHECK enum err model_config_parse(const char *json, size_t len, const char 
 // config.json text that transformers reads and model_config_parse reads back equal (free()). dtype
 // names torch_dtype.
 char *model_config_print(const struct model_config *c, enum dtype t);
+// Ranges and divisibility.
 MUST_CHECK enum err model_config_check(const struct model_config *c, const char *where,
-                                       struct why *why);    // ranges and divisibility
+                                       struct why *why);
 MUST_CHECK enum err param_table_create(const struct model_config *c, struct param_table *out,
                                        struct why *why);
 void param_table_destroy(struct param_table *t);

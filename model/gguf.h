@@ -66,7 +66,7 @@ MUST_CHECK enum err gguf_open(const char *path, struct gguf **out, struct why *w
 MUST_CHECK enum err gguf_parse(const uint8_t *data, size_t len, const char *where,
                                struct gguf **out, struct why *why);
 void gguf_rest(const struct gguf *g);    // fs_map_rest of its file
-void gguf_close(struct gguf *g);    // NULL is fine
+void gguf_close(struct gguf *g);         // NULL is fine
 const char *gguf_where(const struct gguf *g);
 
 size_t gguf_n_tensors(const struct gguf *g);

@@ -1,10 +1,12 @@
 // hf.c: a Hugging Face folder as a model.
 //
-//   config.json                     sizes (model/config.c)
-//   model.safetensors               all tensors; or model.safetensors.index.json naming several
-//   files generation_config.json          more EOS ids, if present tokenizer.json the tokenizer
-//   tokenizer_config.json           names of BOS, EOS …, and the chat template in older folders
-//   chat_template.jinja             the chat template in newer ones; it wins
+//   config.json                    sizes (model/config.c)
+//   model.safetensors              all tensors
+//   model.safetensors.index.json   … or this, naming several files
+//   generation_config.json         more EOS ids, if present
+//   tokenizer.json                 the tokenizer
+//   tokenizer_config.json          names of BOS, EOS …, and the chat template in older folders
+//   chat_template.jinja            the chat template in newer ones; it wins
 //
 // Tensors beyond the parameter table are refused, except two that older exporters write and nobody
 // reads: the head of a tied model, and the rotary frequencies.

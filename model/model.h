@@ -28,8 +28,8 @@ void weights_begin(struct weights *w);
 MUST_CHECK enum err weights_feed(struct weights *w, const void *bytes, size_t len, struct why *why);
 MUST_CHECK enum err weights_end(struct weights *w, struct hash128 *hash, struct why *why);
 size_t weights_blob_bytes(const struct model_config *c, enum dtype t);    // size of the flat blob
-size_t weights_memory(const struct model_config *c, enum dtype t,
-                      bool for_training);    // bytes of a struct weights
+// Bytes of a struct weights.
+size_t weights_memory(const struct model_config *c, enum dtype t, bool for_training);
 
 // ---- model: config, tables and planned scratch memory ----
 struct model;
@@ -43,13 +43,14 @@ struct model_limits {
 MUST_CHECK enum err model_create(struct device *d, const struct model_config *c,
                                  const struct model_limits *l, struct model **out, struct why *why);
 void model_destroy(struct model *m);
-size_t model_memory(const struct model_config *c,
-                    const struct model_limits *l);    // planned bytes, printed in memory plans
+// Planned bytes, printed in memory plans.
+size_t model_memory(const struct model_config *c, const struct model_limits *l);
 const struct model_config *model_get_config(const struct model *m);
 const struct param_table *model_params(const struct model *m);
 
-// ---- KV cache: n_rows rows per layer of (kv_heads * head_dim) f32 keys and values; who owns which
-// row is the caller's business ----
+// ---- KV cache ----
+// n_rows rows per layer of (kv_heads * head_dim) f32 keys and values; who owns which row is the
+// caller's business.
 struct kv_cache;
 MUST_CHECK enum err kv_cache_create(struct model *m, size_t n_rows, struct kv_cache **out,
                                     struct why *why);

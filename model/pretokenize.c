@@ -218,8 +218,8 @@ static enum err compile(const char *pattern, pcre2_code **out, struct why *why)
             (void)pcre2_get_error_message(code, (PCRE2_UCHAR *)message, sizeof message);
             e = why_set(why, ERR_UNSUPPORTED, "split pattern \"%.200s\": %s", pattern, message);
         } else {
-            (void)pcre2_jit_compile(
-                *out, PCRE2_JIT_COMPLETE);    // without it the interpreter runs: slower, equal
+            // Without it the interpreter runs: slower, equal.
+            (void)pcre2_jit_compile(*out, PCRE2_JIT_COMPLETE);
         }
     }
     buf_fini(&text);

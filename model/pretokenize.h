@@ -13,8 +13,8 @@
 #include "model/tokenizer_spec.h"
 
 struct pretokenizer;
-typedef enum err pretokenize_word_fn(void *arg, const uint8_t *word,
-                                     size_t len);    // an error stops the split and is returned
+// An error stops the split and is returned.
+typedef enum err pretokenize_word_fn(void *arg, const uint8_t *word, size_t len);
 
 MUST_CHECK enum err pretokenizer_create(const struct spec_step *steps, size_t n_steps,
                                         struct pretokenizer **out, struct why *why);

@@ -16,8 +16,8 @@ struct quant {
     const char *name;    // "Q4_1"; also the dtype of safetensors where that has one
     size_t block;        // elements of a block; 0 = known by name only
     size_t block_bytes;
-    void (*read)(const uint8_t *src, size_t n_blocks,
-                 float *out);    // src needs no alignment; out (n_blocks * block) =
+    // src needs no alignment; out (n_blocks * block) =
+    void (*read)(const uint8_t *src, size_t n_blocks, float *out);
 };
 
 #define QUANT_SUPPORTED "F32, F16, BF16, Q8_0, Q4_1"    // for messages

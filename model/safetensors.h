@@ -35,11 +35,11 @@ MUST_CHECK enum err safetensors_open(const char *path, struct safetensors **out,
 MUST_CHECK enum err safetensors_parse(const uint8_t *data, size_t len, const char *where,
                                       struct safetensors **out, struct why *why);
 void safetensors_rest(const struct safetensors *s);    // fs_map_rest of its file
-void safetensors_close(struct safetensors *s);    // NULL is fine
+void safetensors_close(struct safetensors *s);         // NULL is fine
 const char *safetensors_where(const struct safetensors *s);
 size_t safetensors_n_tensors(const struct safetensors *s);
-const struct safetensors_tensor *safetensors_tensor_at(const struct safetensors *s,
-                                                       size_t i);    // sorted by name
+// Sorted by name.
+const struct safetensors_tensor *safetensors_tensor_at(const struct safetensors *s, size_t i);
 const struct safetensors_tensor *safetensors_find(const struct safetensors *s, const char *name);
 
 #endif

@@ -26,8 +26,8 @@ struct source {
     struct gguf *gguf;            // one of the two
     struct safetensors **files;
     size_t n_files;
-    struct tokenizer_spec
-        *spec;    // NULL: spec_err and spec_why say why (a model can be computed with, given ids)
+    // NULL: spec_err and spec_why say why (a model can be computed with, given ids).
+    struct tokenizer_spec *spec;
     enum err spec_err;
     struct why spec_why;
 };

@@ -1,7 +1,7 @@
 // tokenizer.c: text to ids and back.
 //
-//   text ─ added tokens (longest match) ─ runs of well-formed UTF-8 ─ NFC ─ words (pretokenize.c) ─
-//   merges (bpe.c) ─ ids
+//   text ─ added tokens (longest match) ─ runs of well-formed UTF-8 ─ NFC
+//        ─ words (pretokenize.c) ─ merges (bpe.c) ─ ids
 //
 // A word that is itself a token is by far the most common case. Whether merging would arrive at
 // that token is a property of the vocabulary, so it is worked out once per token at creation and

@@ -1,4 +1,5 @@
-// tokenizer.h: byte-level BPE and the chat template of one model. Immutable after creation: any thread may use it at the same time.
+// tokenizer.h: byte-level BPE and the chat template of one model. Immutable after creation: any
+// thread may use it at the same time.
 #ifndef CARAVAN_MODEL_TOKENIZER_H
 #define CARAVAN_MODEL_TOKENIZER_H
 
@@ -25,17 +26,29 @@ struct chat_message {
 
 void tokenizer_destroy(struct tokenizer *t);    // NULL is fine
 size_t tokenizer_vocab(const struct tokenizer *t);
-// Appends the ids of text. parse_special: special-token strings inside the text become those tokens (chat template output); false: they are ordinary text (untrusted content).
-// Bytes that have no token vanish (a property of the model's vocabulary). Text need not be valid UTF-8: invalid bytes are encoded as bytes.
-MUST_CHECK enum err tokenizer_encode(const struct tokenizer *t, const char *text, size_t len, bool parse_special, struct token_ids *out, struct why *why);
-// Appends the text of ids; invalid UTF-8 becomes U+FFFD, one per maximal invalid part. An id outside the vocabulary is ERR_INVALID.
-MUST_CHECK enum err tokenizer_decode(const struct tokenizer *t, const uint32_t *ids, size_t n, bool skip_special, struct buf *out, struct why *why);
+// Appends the ids of text. parse_special: special-token strings inside the text become those tokens
+// (chat template output); false: they are ordinary text (untrusted content). Bytes that have no
+// token vanish (a property of the model's vocabulary). Text need not be valid UTF-8: invalid bytes
+// are encoded as bytes.
+MUST_CHECK enum err tokenizer_encode(const struct tokenizer *t, const char *text, size_t len,
+                                     bool parse_special, struct token_ids *out, struct why *why);
+// Appends the text of ids; invalid UTF-8 becomes U+FFFD, one per maximal invalid part. An id
+// outside the vocabulary is ERR_INVALID.
+MUST_CHECK enum err tokenizer_decode(const struct tokenizer *t, const uint32_t *ids, size_t n,
+                                     bool skip_special, struct buf *out, struct why *why);
 // The same without the U+FFFD repair: raw bytes.
-MUST_CHECK enum err tokenizer_decode_bytes(const struct tokenizer *t, const uint32_t *ids, size_t n, bool skip_special, struct buf *out, struct why *why);
-// Renders messages with the model's chat template (text), and its ids (encode with parse_special, nothing added).
-MUST_CHECK enum err tokenizer_chat_text(const struct tokenizer *t, const struct chat_message *m, size_t n, bool add_generation_prompt, struct buf *out, struct why *why);
-MUST_CHECK enum err tokenizer_chat_ids(const struct tokenizer *t, const struct chat_message *m, size_t n, bool add_generation_prompt, struct token_ids *out, struct why *why);
-// Ids that end a completion (EOS of config / generation_config and the template's end-of-turn token), at most cap.
+MUST_CHECK enum err tokenizer_decode_bytes(const struct tokenizer *t, const uint32_t *ids, size_t n,
+                                           bool skip_special, struct buf *out, struct why *why);
+// Renders messages with the model's chat template (text), and its ids (encode with parse_special,
+// nothing added).
+MUST_CHECK enum err tokenizer_chat_text(const struct tokenizer *t, const struct chat_message *m,
+                                        size_t n, bool add_generation_prompt, struct buf *out,
+                                        struct why *why);
+MUST_CHECK enum err tokenizer_chat_ids(const struct tokenizer *t, const struct chat_message *m,
+                                       size_t n, bool add_generation_prompt, struct token_ids *out,
+                                       struct why *why);
+// Ids that end a completion (EOS of config / generation_config and the template's end-of-turn
+// token), at most cap.
 size_t tokenizer_stop_ids(const struct tokenizer *t, uint32_t *out, size_t cap);
 
 #endif

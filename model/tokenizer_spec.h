@@ -57,8 +57,8 @@ struct tokenizer_spec {
     size_t n_tokens, cap_tokens;
     struct spec_merge *merges;    // owned
     size_t n_merges;
-    struct spec_step
-        steps[SPEC_MAX_STEPS];    // applied in order, each to the pieces of the one before
+    // Applied in order, each to the pieces of the one before.
+    struct spec_step steps[SPEC_MAX_STEPS];
     size_t n_steps;
     bool nfc;              // ordinary text is brought to Unicode NFC first
     bool ignore_merges;    // a word that is a token becomes that token without merging
@@ -86,14 +86,15 @@ MUST_CHECK enum err tokenizer_spec_set_vocab(struct tokenizer_spec *s, int64_t i
                                              size_t len, const char *where, struct why *why);
 MUST_CHECK enum err tokenizer_spec_step(struct tokenizer_spec *s, enum spec_split kind,
                                         const char *pattern, const char *where, struct why *why);
+// Replaces.
 MUST_CHECK enum err tokenizer_spec_template(struct tokenizer_spec *s, const char *text, size_t len,
-                                            const char *where, struct why *why);    // replaces
+                                            const char *where, struct why *why);
 // Merges in rank order as pairs of texts: reserve once, then add. Both parts and their
 // concatenation must be tokens.
 struct token_index;
-MUST_CHECK enum err
-tokenizer_spec_index(const struct tokenizer_spec *s, struct token_index **out, const char *where,
-                     struct why *why);    // all vocabulary tokens; duplicates refused
+// All vocabulary tokens; duplicates refused.
+MUST_CHECK enum err tokenizer_spec_index(const struct tokenizer_spec *s, struct token_index **out,
+                                         const char *where, struct why *why);
 MUST_CHECK enum err tokenizer_spec_merge(struct tokenizer_spec *s, const struct token_index *x,
                                          const char *left, size_t left_len, const char *right,
                                          size_t right_len, const char *where, struct why *why);
@@ -111,8 +112,8 @@ struct hash128 tokenizer_spec_hash(const struct tokenizer_spec *s);
 // anything else is ERR_UNSUPPORTED naming the field.
 MUST_CHECK enum err tokenizer_json_parse(const char *text, size_t len, const char *where,
                                          struct tokenizer_spec **out, struct why *why);
-char *tokenizer_json_print(const struct tokenizer_spec *s);    // free(); NULL when out of memory or
-                                                               // a literal token is not UTF-8
+// free(); NULL when out of memory or a literal token is not UTF-8.
+char *tokenizer_json_print(const struct tokenizer_spec *s);
 
 // ---- the tokenizer (tokenizer.c) ----
 struct tokenizer;

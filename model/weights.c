@@ -1,8 +1,7 @@
 // weights.c: one version of the weights, packed for the device as its bytes arrive.
 //
 // In:  the flat blob (all parameters in table order, bf16 or f32) in pieces of any size, from a
-// file, a message or
-//      the optimiser's own array.
+//      file, a message or the optimiser's own array.
 // Out: packed panels and norm vectors in one slab.
 //
 // The blob is a sequence of units: norm vectors, and matrices where q, k, v (and gate, up) count as
