@@ -2,12 +2,15 @@
 //
 // A frame is a little-endian u32 length and that many bytes of payload. Integers are little-endian,
 // texts are a u32 length and bytes, doubles their IEEE bits as u64.
-//   pool -> worker   JOB      u8 1, u64 job, u32 finish, texts dataset checks ground_truth prompt
-//   response worker -> pool   READY    u8 2, u8 level (enum sandbox_level)          once, after the
-//   sandbox is closed and before any input is read
-//                    FAILED   u8 3, text                                   instead of READY: the
-//                    step that failed and why RESULT   u8 4, u64 job, u8 outcome, f64 reward, text
-//                    cause, u32 n, n x (text id, text version, f64 value)
+//   pool -> worker
+//     JOB     u8 1, u64 job, u32 finish, texts dataset checks ground_truth prompt response
+//   worker -> pool
+//     READY   u8 2, u8 level (enum sandbox_level): once, after the sandbox is closed and before any
+//             input is read
+//     FAILED  u8 3, text: instead of READY: the step that failed and why
+//     RESULT  u8 4, u64 job, u8 outcome, f64 reward, text cause, u32 n,
+//             n x (text id, text version, f64 value)
+//
 // Both readers treat the other side as hostile: the worker because its input is a data row, the
 // pool because a worker may be compromised.
 #ifndef CARAVAN_VERIFIER_JOBFRAME_H

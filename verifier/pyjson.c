@@ -18,9 +18,8 @@ struct reader {
 
 static uint32_t peek(const struct reader *r)
 {
-    return r->at < r->s.n
-               ? r->s.cp[r->at]
-               : 0;    // NUL is valid nowhere outside strings, so it can stand for the end
+    // NUL is valid nowhere outside strings, so it can stand for the end.
+    return r->at < r->s.n ? r->s.cp[r->at] : 0;
 }
 
 static bool take(struct reader *r, uint32_t c)

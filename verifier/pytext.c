@@ -3,12 +3,10 @@
 // What differs from the obvious choices, and why it is spelled out here:
 //   - whitespace has 29 members, among them U+001C..1F and U+0085, not U+200B or U+FEFF;
 //   - \w is L* and N* and '_' (str.isalnum is exactly that: letters, and all three kinds of numeric
-//   type cover N*), so combining
-//     marks end a word;
+//     type cover N*), so combining marks end a word;
 //   - lower() maps one character to one, except U+0130 (two) and U+03A3, which becomes the final
-//   sigma behind a cased
-//     character when no cased one follows; characters that are case-ignorable are looked through in
-//     both directions.
+//     sigma behind a cased character when no cased one follows; characters that are case-ignorable
+//     are looked through in both directions.
 // Python 3.11 carries Unicode 14, utf8proc 2.8 Unicode 15: characters added in between (4,489, none
 // of them with a use in ordinary text) count as letters here. Decoding replaces each maximal
 // ill-formed part by U+FFFD, the rule of Unicode 3.9 ("best practice") that CPython follows.

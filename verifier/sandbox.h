@@ -6,8 +6,8 @@
 // falling back from full to seccomp is the parent's decision (workpool.h), made with a new process.
 //   none     descriptors, environment, limits; for debugging only
 //   seccomp  + no capabilities, no_new_privs, a system-call allow-list: no open, socket, clone,
-//   exec, kill full     + user, mount, pid, net, ipc, uts and cgroup namespaces and an empty
-//   read-only root
+//            exec, kill
+//   full     + user, mount, pid, net, ipc, uts and cgroup namespaces and an empty read-only root
 #ifndef CARAVAN_VERIFIER_SANDBOX_H
 #define CARAVAN_VERIFIER_SANDBOX_H
 

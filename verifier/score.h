@@ -2,12 +2,14 @@
 // processes.
 //
 // What decides, in this order:
-//   checks   a JSON list of {"id", "kwargs", "mode": "strict"|"loose"}: all must hold; reward 1 or
-//   0. dataset  a JSON string or list of strings naming verifiers. For "gsm8k" and
-//   "string_equality" ground_truth is a JSON string; for
-//            "ifeval" {"instruction_id": [...], "kwargs": [{...}|null, ...]}, a list of one such
-//            object, or a JSON string holding either. Several names need a ground_truth list of the
-//            same length, and their rewards are summed.
+//   checks   a JSON list of {"id", "kwargs", "mode": "strict"|"loose"}: all must hold; reward 1
+//            or 0.
+//   dataset  a JSON string or list of strings naming verifiers. For "gsm8k" and "string_equality"
+//            ground_truth is a JSON string; for "ifeval" {"instruction_id": [...],
+//            "kwargs": [{...}|null, ...]}, a list of one such object, or a JSON string holding
+//            either. Several names need a ground_truth list of the same length, and their rewards
+//            are summed.
+//
 // Fail closed: an unknown name, bad arguments, a bad ground truth, or a check that cannot decide
 // make the verdict *unscored* with a cause, never a quiet 0.
 #ifndef CARAVAN_VERIFIER_SCORE_H
@@ -18,8 +20,8 @@
 
 #include "common/err.h"
 
-#define SCORE_TEXT_MAX                                                                             \
-    (2u << 20)    // bytes of each text of a request (= LIMIT_TEXT_BYTES of the wire)
+// Bytes of each text of a request (= LIMIT_TEXT_BYTES of the wire).
+#define SCORE_TEXT_MAX (2u << 20)
 #define SCORE_MAX_COMPONENTS 256
 #define SCORE_CAUSE_BYTES 128    // NUL included
 #define SCORE_ID_BYTES 96

@@ -1,8 +1,9 @@
 // service.h: the verifier daemon: leases scoring work, runs it in the worker pool, submits
 // verdicts.
 //
-//   (workers confirm their sandbox) ─▶ HELLO with the checks offered ─▶ WELCOME ─▶ LEASE_SCORE ⟲ ─▶
-//   pool ─▶ SUBMIT_VERDICT ⟲
+//   workers confirm their sandbox ─▶ HELLO with the checks offered ─▶ WELCOME
+//     ─▶ LEASE_SCORE ⟲ ─▶ pool ─▶ SUBMIT_VERDICT ⟲
+//
 // Everything is retried for as long as the daemon lives; a learner that restarts finds what is held
 // in the next heartbeat. One thread: the libuv loop.
 #ifndef CARAVAN_VERIFIER_SERVICE_H

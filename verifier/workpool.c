@@ -25,8 +25,8 @@
 #define START_MS 20000
 #define START_TRIES 5
 #define START_PAUSE_MS 200
-#define SIGKILL_GRACE_S                                                                            \
-    60    // processor seconds a worker may use beyond what its jobs' deadlines allow
+// Processor seconds a worker may use beyond what its jobs' deadlines allow.
+#define SIGKILL_GRACE_S 60
 
 struct job {
     struct job *next;

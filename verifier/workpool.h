@@ -22,8 +22,8 @@ struct workpool;
 struct workpool_config {
     const char *worker_binary;    // NULL: caravan-verify-worker in the folder of this executable
     uint32_t n_workers;           // 1..256
-    enum conf_sandbox
-        sandbox;    // auto: full, and where that cannot be had seccomp; never none by itself
+    // auto: full, and where that cannot be had seccomp; never none by itself.
+    enum conf_sandbox sandbox;
     uint32_t deadline_ms;     // of a job whose submit names none; 1 or more
     uint32_t recycle_jobs;    // 1 or more
     uint32_t queue_max;       // jobs waiting for a worker; 0: 4 * n_workers

@@ -1,8 +1,8 @@
 // workslot.h: one worker process of a pool, from spawn to reaped, on the loop thread. Internal to
 // the verifier: use workpool.h.
 //
-//   EMPTY -start-> STARTING -READY-> IDLE -run-> BUSY -RESULT-> IDLE ...        any -exit or kill->
-//   ENDING -reaped, closed-> EMPTY
+//   EMPTY -start-> STARTING -READY-> IDLE -run-> BUSY -RESULT-> IDLE ...
+//   any -exit or kill-> ENDING -reaped, closed-> EMPTY
 //
 // A slot is reusable: start may be called again from the `gone` event.
 #ifndef CARAVAN_VERIFIER_WORKSLOT_H
@@ -40,9 +40,8 @@ struct workslot_launch {
 struct workslot;
 struct workslot_events {
     void (*ready)(void *owner, struct workslot *s);    // STARTING -> IDLE
-    void (*result)(void *owner, struct workslot *s,
-                   struct score_result
-                       *result);    // BUSY -> IDLE; the callee takes what it wants from *result
+    // BUSY -> IDLE; the callee takes what it wants from *result.
+    void (*result)(void *owner, struct workslot *s, struct score_result *result);
     // -> EMPTY; cause is text for people: "crash SIGSEGV", "timeout after 5000 ms". May start the
     // slot again.
     void (*gone)(void *owner, struct workslot *s, enum workslot_end end, const char *cause);
@@ -73,8 +72,8 @@ void workslot_init(struct workslot *s, uv_loop_t *loop, const struct workslot_ev
 void workslot_start(struct workslot *s, const struct workslot_launch *launch);
 // IDLE slots only. `frame` is a whole JOB frame; it must live until `result` or `gone`.
 void workslot_run(struct workslot *s, uint64_t job, const struct buf *frame, uint32_t deadline_ms);
-void workslot_kill(struct workslot *s);    // any state, by SIGKILL (a worker holds nothing to
-                                           // save); nothing when EMPTY or ENDING
+// Any state, by SIGKILL (a worker holds nothing to save); nothing when EMPTY or ENDING.
+void workslot_kill(struct workslot *s);
 // EMPTY slots only: closes the timer; `closed` is called with the timer's handle, whose data is the
 // slot.
 void workslot_close(struct workslot *s, uv_close_cb closed);
