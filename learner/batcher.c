@@ -171,8 +171,8 @@ static size_t place_group(struct batcher_plan *p, struct room *r, size_t g, size
             begin_micro(p, r, n_pieces);
             open = true;
         }
-        take(r,
-             add(prompt, c));    // a single long sequence may pass max_rows: check_sample bounds it
+        // A single long sequence may pass max_rows: check_sample bounds it.
+        take(r, add(prompt, c));
         p->pieces[n_pieces++] = (struct batcher_piece){g, k, 1};
         standing = true;
     }

@@ -12,10 +12,13 @@
 // version that the next batch trains at and r = live groups ahead that no step has taken yet,
 // have_version >= v + r / groups_per_step - staleness_max.
 //
-// The service's part: (1) ledger, checkpoint, versions: after a start or recovery call
-// coordinator_create, then coordinator_start. (2) announce only coordinator_newest_version in
-// replies. (3) call coordinator_tick about every 100 ms. (4) park lease requests that got
-// ERR_NOT_FOUND or ERR_FULL and try them again on ops.work, until their time is up.
+// The service's part:
+// - ledger, checkpoint, versions: after a start or recovery call coordinator_create, then
+//   coordinator_start;
+// - announce only coordinator_newest_version in replies;
+// - call coordinator_tick about every 100 ms;
+// - park lease requests that got ERR_NOT_FOUND or ERR_FULL and try them again on ops.work, until
+//   their time is up.
 #ifndef CARAVAN_LEARNER_COORDINATOR_H
 #define CARAVAN_LEARNER_COORDINATOR_H
 
@@ -30,8 +33,8 @@ struct coordinator_task {
     const uint32_t *prompt;
     size_t n_prompt;
     struct msg_text prompt_text, dataset, checks, ground_truth, kind;
-    struct msg_text
-        needs;    // names of the checks that score it, separated by newlines; "" = any verifier
+    // Names of the checks that score it, separated by newlines; "" = any verifier.
+    struct msg_text needs;
 };
 
 struct coordinator_eval {
@@ -61,12 +64,12 @@ struct coordinator_ops {
     void (*step)(void *arg, const struct train_step *s, const json_t *stats);
     void (*no_signal)(void *arg, uint64_t step, const json_t *stats);    // a step was passed
     void (*version)(void *arg, uint64_t version);                        // recorded: announce it
-    void (*pin)(void *arg, uint64_t version,
-                bool pinned);    // an evaluation needs it (publish_pin, publish_unpin); balanced
+    // An evaluation needs it (publish_pin, publish_unpin); balanced.
+    void (*pin)(void *arg, uint64_t version, bool pinned);
     void (*eval_done)(void *arg, const struct coordinator_eval *e);
-    void (*finished)(void *arg,
-                     const char *cause);    // a stop rule was reached and the last evaluation is
-                                            // over; once: "steps", "epochs", "minutes", "asked"
+    // A stop rule was reached and the last evaluation is over; once: "steps", "epochs", "minutes",
+    // "asked".
+    void (*finished)(void *arg, const char *cause);
 };
 
 struct coordinator_config {
@@ -84,17 +87,15 @@ MUST_CHECK enum err coordinator_create(const struct coordinator_config *config,
                                        const struct coordinator_ops *ops, struct ledger *l,
                                        struct ledger_sink sink, uint64_t now_ms, int64_t wall_ms,
                                        struct coordinator **out, struct why *why);
-void coordinator_destroy(
-    struct coordinator *c);    // completions still to come must not arrive any more
-void coordinator_start(
-    struct coordinator *c,
-    uint64_t now_ms);    // once: evaluation before the first step, the step that was left over
+// Completions still to come must not arrive any more.
+void coordinator_destroy(struct coordinator *c);
+// Call it once: begins the evaluation before the first step, and the step that was left over.
+void coordinator_start(struct coordinator *c, uint64_t now_ms);
 // Leases expire, silent owners lose theirs, stale waits end, steps and evaluations begin, time is
 // up. wall_ms stamps the ledger's rows from here on.
 void coordinator_tick(struct coordinator *c, uint64_t now_ms, int64_t wall_ms);
-void coordinator_stop_asked(
-    struct coordinator *c,
-    uint64_t now_ms);    // as a stop rule: no more admission, last evaluation, finished("asked")
+// As a stop rule: no more admission, last evaluation, finished("asked").
+void coordinator_stop_asked(struct coordinator *c, uint64_t now_ms);
 
 // ---- peers ----
 // A process said hello (again). A second hello of the same incarnation updates name and checks and
@@ -163,13 +164,12 @@ struct coordinator_status {
     bool training;                     // a step is running
     uint64_t training_step;
     uint64_t issued, by_state[LEDGER_STATE_COUNT];    // all samples ever; issued = sum of by_state
-    uint64_t groups_live, groups_ready,
-        groups_admissible;    // training groups: live, complete and usable, further ones that may
-                              // be admitted
+    // Training groups: live, complete and usable, further ones that may be admitted.
+    uint64_t groups_live, groups_ready, groups_admissible;
     uint64_t groups_bound;    // (staleness_max + 1) * groups_per_step
     uint64_t samples_unleased, samples_leased, jobs_queued, jobs_leased;
-    uint64_t reissued, duplicates, superseded, unknown,
-        retries;    // since this start, except reissued … unknown: since the run began
+    // Since this start, except reissued … unknown: since the run began.
+    uint64_t reissued, duplicates, superseded, unknown, retries;
     uint64_t zero_spread, replaced_this_step, no_signal_steps;
     uint64_t eval_id, eval_n, eval_done;    // running evaluation; 0 when none
     uint64_t epoch, ordinal;

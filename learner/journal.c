@@ -7,8 +7,8 @@
 // transaction is accepted only while fewer than `capacity` are out, so the thread never finds the
 // return box full and never waits for the loop.
 //
-//   loop:    send ──▶ [in] ──▶ thread: begin, apply × n, commit ──▶ [out] ──▶ loop: done(arg,
-//   ERR_OK), destroy
+//   loop                      thread                             loop
+//   send ──────▶ [inbox] ──▶ begin, apply × n, commit ──▶ [outbox] ──▶ done(arg, ERR_OK), destroy
 //
 // After the first error nothing more is written: every transaction comes back with that error, in
 // order, and the loop hears `failed` once.

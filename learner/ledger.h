@@ -3,12 +3,13 @@
 //
 // Three ways in:
 //   writing   a `struct ledger_txn` is filled with ledger_put_… calls on any thread (it owns copies
-//   of everything) and applied as one atomic unit. While a
-//             learner runs, the journal thread (journal.h) does that; at start and in tools
-//             ledger_write does it at once.
+//             of everything) and applied as one atomic unit. While a learner runs, the journal
+//             thread (journal.h) does that; at start and in tools ledger_write does it at once.
 //   reading   the ledger_load_…/ledger_each_… calls below, on the caller's own connection
-//   (ledger_open_read): WAL lets readers in beside the writer. SQL       anyone: the schema and its
-//   views are documented in docs/ledger.md and do not need this header.
+//             (ledger_open_read): WAL lets readers in beside the writer.
+//   SQL       anyone: the schema and its views are documented in docs/ledger.md and do not need
+//             this header.
+//
 // A `struct ledger` is one connection and belongs to one thread at a time. Every call blocks on
 // disk.
 //
@@ -28,9 +29,9 @@
 
 #define LEDGER_SCHEMA 1           // PRAGMA user_version; another one is ERR_VERSION
 #define LEDGER_REASON_BYTES 96    // a drop reason or cause with its NUL; longer ones are cut
-#define LEDGER_LENGTH_BUCKETS                                                                      \
-    16    // completion lengths: 0 = unknown (never received), else 1 + floor(log2(n)), the last one
-          // open
+// Completion lengths are counted in buckets: 0 = unknown (never received), else 1 + floor(log2(n)),
+// the last one open.
+#define LEDGER_LENGTH_BUCKETS 16
 
 enum ledger_purpose { LEDGER_TRAIN, LEDGER_EVAL };    // "train", "eval" in the database
 enum ledger_state {
@@ -49,36 +50,36 @@ struct ledger;
 // Opens for writing; creates the file with schema when absent (then ledger_exists was false). One
 // writer at a time (the run folder's lock sees to it).
 MUST_CHECK enum err ledger_open(const char *path, struct ledger **out, struct why *why);
-MUST_CHECK enum err ledger_open_read(const char *path, struct ledger **out,
-                                     struct why *why);    // ERR_NOT_FOUND when there is none
-void ledger_close(struct ledger *l);                      // NULL is fine
+// For reading, beside a writer. ERR_NOT_FOUND when there is none.
+MUST_CHECK enum err ledger_open_read(const char *path, struct ledger **out, struct why *why);
+void ledger_close(struct ledger *l);    // NULL is fine
 
 // ---- writing ----
+struct ledger_txn;
+// at_ms: wall clock of everything in it. NULL when out of memory.
+struct ledger_txn *ledger_txn_create(int64_t at_ms);
+void ledger_txn_destroy(struct ledger_txn *t);
+// false: a put ran out of memory; applying it gives ERR_NOMEM.
+bool ledger_txn_ok(const struct ledger_txn *t);
+size_t ledger_txn_len(const struct ledger_txn *t);    // writes in it
+
 // Facts about the whole run, as (key, value) texts in table meta: run_id, seed, model_hash,
 // tokenizer_hash, data_hash, dtype, config (YAML), created_ms … Freely chosen keys; a second put of
 // the same key replaces the value.
-struct ledger_txn;
-struct ledger_txn *ledger_txn_create(
-    int64_t at_ms);    // at_ms: wall clock of everything in it. NULL when out of memory
-void ledger_txn_destroy(struct ledger_txn *t);
-bool ledger_txn_ok(
-    const struct ledger_txn *t);    // false: a put ran out of memory; applying it gives ERR_NOMEM
-size_t ledger_txn_len(const struct ledger_txn *t);    // writes in it
-
 void ledger_put_meta(struct ledger_txn *t, const char *key, const char *value);
 void ledger_put_config_change(struct ledger_txn *t, const char *key, const char *was,
                               const char *now);
-void ledger_put_counter(struct ledger_txn *t, const char *name,
-                        int64_t value);    // sets; counters that must outlive a restart
+// Sets a counter that must outlive a restart.
+void ledger_put_counter(struct ledger_txn *t, const char *name, int64_t value);
 
 // A group and its samples, issued: ids first_sample … first_sample + n_samples - 1, state
 // generating, attempt 0 (not leased yet).
 struct ledger_group {
     uint64_t group_id;
     enum ledger_purpose purpose;
-    uint64_t eval_id;    // 0 for training
-    uint64_t ordinal;    // n-th draw of training data (0-based, over all epochs), or index in the
-                         // evaluation set
+    uint64_t eval_id;       // 0 for training
+    uint64_t ordinal;       // n-th draw of training data (0-based, over all epochs), or index in
+                            // the evaluation set
     uint64_t task_index;    // row of the data file
     uint64_t epoch;
     const uint32_t *prompt;
@@ -127,8 +128,8 @@ struct ledger_verdict {
     uint64_t sample_id;
     uint32_t outcome;    // MSG_OUTCOME_SCORE or MSG_OUTCOME_ZERO
     double reward;
-    const char
-        *cause;    // "" or why the reward is not the verifier's ("truncated", "unscored:timeout")
+    // "" or why the reward is not the verifier's ("truncated", "unscored:timeout").
+    const char *cause;
     const struct msg_component *components;
     size_t n_components;
     uint32_t elapsed_us;
@@ -149,11 +150,12 @@ void ledger_put_step(struct ledger_txn *t, uint64_t branch, const struct train_s
 // weights_hash).
 void ledger_put_step_done(struct ledger_txn *t, uint64_t branch, uint64_t step,
                           struct hash128 weights_hash, const char *metrics_json);
+// The first version of a run or a branch; later ones come with ledger_put_step_done.
 void ledger_put_version(struct ledger_txn *t, uint64_t version, uint64_t parent, uint64_t step,
-                        struct hash128 weights_hash,
-                        uint64_t branch);    // the first one of a run or a branch
+                        struct hash128 weights_hash, uint64_t branch);
+// A checkpoint that is durable on disk already.
 void ledger_put_checkpoint(struct ledger_txn *t, uint64_t step, uint64_t version, const char *dir,
-                           uint64_t branch);    // durable on disk already
+                           uint64_t branch);
 void ledger_put_checkpoint_gone(struct ledger_txn *t, const char *dir);
 // An evaluation: n greedy samples, one per task, pinned to `version`. Done: its scored samples are
 // consumed by it.
@@ -177,10 +179,12 @@ MUST_CHECK enum err ledger_apply(struct ledger *l, struct ledger_txn *t, struct 
 MUST_CHECK enum err ledger_commit(struct ledger *l, struct why *why);
 
 // ---- reading ----
+// *value: free(). ERR_NOT_FOUND when there is none.
 MUST_CHECK enum err ledger_get_meta(struct ledger *l, const char *key, char **value,
-                                    struct why *why);    // free(); ERR_NOT_FOUND
+                                    struct why *why);
+// *value is 0 for a counter that was never set.
 MUST_CHECK enum err ledger_get_counter(struct ledger *l, const char *name, int64_t *value,
-                                       struct why *why);    // 0 when never set
+                                       struct why *why);
 
 // Where the run stands.
 struct ledger_heads {
@@ -209,11 +213,12 @@ struct ledger_version {
     uint64_t version, parent, step, branch;
     struct hash128 weights_hash;
 };
+// ERR_NOT_FOUND when it was never recorded.
 MUST_CHECK enum err ledger_get_version(struct ledger *l, uint64_t version,
-                                       struct ledger_version *out,
-                                       struct why *why);    // ERR_NOT_FOUND
+                                       struct ledger_version *out, struct why *why);
+// All of them, ascending; *out: free().
 MUST_CHECK enum err ledger_list_versions(struct ledger *l, struct ledger_version **out, size_t *n,
-                                         struct why *why);    // ascending; free()
+                                         struct why *why);
 
 // A committed step as the trainer takes it; everything is owned by it.
 struct ledger_step {
@@ -224,9 +229,10 @@ struct ledger_step {
     struct hash128 weights_hash;
     void *memory;    // private
 };
+// ERR_NOT_FOUND when the branch has no such step.
 MUST_CHECK enum err ledger_load_step(struct ledger *l, uint64_t branch, uint64_t step,
-                                     struct ledger_step **out, struct why *why);    // ERR_NOT_FOUND
-void ledger_step_free(struct ledger_step *s);                                       // NULL is fine
+                                     struct ledger_step **out, struct why *why);
+void ledger_step_free(struct ledger_step *s);    // NULL is fine
 
 // One row per sample for people: `caravan samples`. Pointers live during the call.
 struct ledger_row {
@@ -245,21 +251,22 @@ struct ledger_row {
     bool fresh, masked;
 };
 typedef bool ledger_row_fn(void *arg, const struct ledger_row *row);    // false stops
-MUST_CHECK enum err
-ledger_each_in_step(struct ledger *l, uint64_t step, ledger_row_fn *fn, void *arg,
-                    struct why *why);    // of the present branch, in batch order
+// The samples of a step of the present branch, in batch order.
+MUST_CHECK enum err ledger_each_in_step(struct ledger *l, uint64_t step, ledger_row_fn *fn,
+                                        void *arg, struct why *why);
 MUST_CHECK enum err ledger_each_in_eval(struct ledger *l, uint64_t eval_id, ledger_row_fn *fn,
                                         void *arg, struct why *why);
-MUST_CHECK enum err
-ledger_each_received(struct ledger *l, ledger_row_fn *fn, void *arg,
-                     struct why *why);    // every sample with tokens, by id (audit of log-probs)
+// Every sample with tokens, by id (audit of log-probs).
+MUST_CHECK enum err ledger_each_received(struct ledger *l, ledger_row_fn *fn, void *arg,
+                                         struct why *why);
 struct ledger_eval {
     uint64_t eval_id, version, step, n, n_issued, n_scored;    // n_issued: groups so far
     double reward_mean;
     bool done, ended;    // ended: given up by a branch
 };
+// *out: free().
 MUST_CHECK enum err ledger_list_evals(struct ledger *l, struct ledger_eval **out, size_t *n,
-                                      struct why *why);    // free()
+                                      struct why *why);
 
 struct ledger_counts {
     uint64_t issued, by_state[LEDGER_STATE_COUNT];
@@ -267,8 +274,9 @@ struct ledger_counts {
 };
 MUST_CHECK enum err ledger_get_counts(struct ledger *l, struct ledger_counts *out, struct why *why);
 typedef void ledger_drop_fn(void *arg, const char *reason, size_t length_bucket, uint64_t n);
+// Drops by reason and length bucket.
 MUST_CHECK enum err ledger_each_drop(struct ledger *l, ledger_drop_fn *fn, void *arg,
-                                     struct why *why);    // drops by reason and length bucket
+                                     struct why *why);
 
 // Everything that is alive, for recovery: groups with at least one live sample and all of their
 // samples (also the dropped ones), by id.

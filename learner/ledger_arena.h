@@ -17,9 +17,8 @@ struct ledger_arena {
 // pointer.
 void *ledger_arena_alloc(struct ledger_arena *a, size_t size);
 void *ledger_arena_copy(struct ledger_arena *a, const void *data, size_t size);
-struct msg_text
-ledger_arena_text(struct ledger_arena *a,
-                  struct msg_text t);    // NUL-terminated past len; empty when out of memory
+// NUL-terminated past len; empty when out of memory.
+struct msg_text ledger_arena_text(struct ledger_arena *a, struct msg_text t);
 void ledger_arena_free(struct ledger_arena *a);    // empty again
 
 #endif

@@ -14,8 +14,8 @@
 struct optim {
     struct device *device;               // borrowed
     const struct param_table *params;    // borrowed
-    float *m,
-        *v;    // first and second moments, device, params->total each; NULL until the first step
+    // First and second moments, device, params->total each; NULL until the first step.
+    float *m, *v;
     void *stage;       // device: rounded values on their way to the host
     uint64_t steps;    // AdamW updates done, for the bias correction
 };

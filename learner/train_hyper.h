@@ -20,10 +20,9 @@ struct train_hyper {
 };
 
 // The values of conf at optimiser step `step` (1-based). With W = warmup_steps and S = stop_steps:
-//   step <= W            lr * step / W
-//   constant             lr
-//   linear               lr * (S - step + 1) / (S - W): lr at step W + 1, lr / (S - W) at step S,
-//   then 0
+//   step <= W   lr * step / W
+//   constant    lr
+//   linear      lr * (S - step + 1) / (S - W): lr at step W + 1, lr / (S - W) at step S, then 0
 // so that no step of a run has a rate of 0. Linear without a stop (S <= W) is constant.
 void train_hyper_at(const struct conf *c, uint64_t step, struct train_hyper *out);
 // JSON in which doubles round-trip (free()); NULL when out of memory.
