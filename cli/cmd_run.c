@@ -1,16 +1,15 @@
 // cmd_run.c: one machine, all roles: starts a learner, actors and verifiers and sees to it that
 // they live.
 //
-//   a child died            what happens
-//   learner, exit 0         the run is complete: all stop, summary, 0
-//   learner, exit 130       somebody stopped it: all stop, 130
-//   learner, other exit     its last ERROR line is shown: all stop, 1
-//   learner, by a signal    starts again with --resume; after GIVE_UP deaths without a step between
-//                           them, all stop, 1
-//   actor, verifier         starts again after a pause that doubles; after GIVE_UP exits in a row
-//   by
-//                           its own decision within YOUNG_MS of its start, all stop, 1
-//   SIGINT, SIGTERM, SIGHUP all stop within 5 s, 130; a second one: SIGKILL at once
+//   a child died             what happens
+//   learner, exit 0          the run is complete: all stop, summary, 0
+//   learner, exit 130        somebody stopped it: all stop, 130
+//   learner, other exit      its last ERROR line is shown: all stop, 1
+//   learner, by a signal     starts again with --resume; after GIVE_UP deaths without a step
+//                            between them, all stop, 1
+//   actor, verifier          starts again after a pause that doubles; after GIVE_UP exits in a row
+//                            by its own decision within YOUNG_MS of its start, all stop, 1
+//   SIGINT, SIGTERM, SIGHUP  all stop within 5 s, 130; a second one: SIGKILL at once
 //
 // Thread: a libuv loop. /status is fetched on libuv's worker threads, since http_get blocks.
 #include <signal.h>
