@@ -379,9 +379,10 @@ static void a_file_changes_only_what_it_names(void **state)
     want.shuffle = false;
     want.sandbox = CONF_SANDBOX_NONE;
     (void)snprintf(want.model, sizeof want.model, "m.gguf");
+    // A section whose keys are all commented out.
     struct conf got = parsed("# comment\nmodel: {path: m.gguf}\nrollout:\n  group_size: 4\noptim:\n"
                              "  lr: 1E-4\ndata:\n  shuffle: false\nverifier:\n  sandbox: none\n"
-                             "eval:\n");    // a section whose keys are all commented out
+                             "eval:\n");
     assert_equal_conf(&want, &got);
     conf_defaults(&want);
     got = parsed("");
