@@ -329,8 +329,8 @@ static void what_is_no_message_is_refused(void **state)
             "wire version: key 1 where 0 was expected");
 }
 
-static const char version5[] =
-    "\x84\0\x01\x01\x10\x02\x07\x03\x05";    // VERSION {newest_version 5}
+// VERSION {newest_version 5}.
+static const char version5[] = "\x84\0\x01\x01\x10\x02\x07\x03\x05";
 
 static void wrong_types_missing_fields_and_leftovers_are_named(void **state)
 {
