@@ -17,8 +17,8 @@ void kit_close(struct device *d);
 
 void *kit_alloc(struct device *d, size_t bytes);
 float *kit_zeros(struct device *d, size_t n);
-float *kit_random(struct device *d, size_t n, uint64_t seed,
-                  float scale);    // uniform in (-scale, scale)
+// Uniform in (-scale, scale).
+float *kit_random(struct device *d, size_t n, uint64_t seed, float scale);
 float *kit_put(struct device *d, const float *host, size_t n);
 int32_t *kit_put_ints(struct device *d, const int32_t *host, size_t n);
 float *kit_get(struct device *d, const float *src, size_t n);    // host copy, free()
