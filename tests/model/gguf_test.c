@@ -68,8 +68,8 @@ static void a_file_cut_anywhere_is_refused(void **state)
     files_tiny_gguf(&file, NULL);
     size_t end = file.len - 31;    // the last tensor is followed by padding
     for (size_t len = 0; len < end; len += len < 6000 ? 1 : 97) {
-        uint8_t *cut =
-            malloc(len + 1);    // its own allocation, so that a sanitizer sees one byte too many
+        // Its own allocation, so that a sanitizer sees one byte too many.
+        uint8_t *cut = malloc(len + 1);
         struct gguf *g = NULL;
         struct why why = {""};
         assert_non_null(cut);

@@ -18,8 +18,8 @@ static enum err parse(const char *header, size_t zeros, struct why *why)
     struct safetensors *s = NULL;
     buf_init(&file, 0);
     files_safetensors(&file, header, zeros);
-    uint8_t *exact =
-        malloc(file.len);    // its own allocation, so that a sanitizer sees one byte too many
+    // Its own allocation, so that a sanitizer sees one byte too many.
+    uint8_t *exact = malloc(file.len);
     assert_non_null(exact);
     memcpy(exact, file.data, file.len);
     enum err e = safetensors_parse(exact, file.len, "f", &s, why);

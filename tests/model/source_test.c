@@ -228,8 +228,8 @@ static void a_folder_gives_config_tensors_and_all_eos_ids(void **state)
     assert_int_equal(c->eos_ids[1], 0);
     size_t index = find(f.s, "model.layers.0.self_attn.q_proj.weight");
     float *q = read_tensor(f.s, "model.layers.0.self_attn.q_proj.weight", &f.why);
-    assert_true(q[17] ==
-                (float)index + 17.0f / 64);    // in the order of the file: nothing is permuted
+    // In the order of the file: nothing is permuted.
+    assert_true(q[17] == (float)index + 17.0f / 64);
     free(q);
     fini(&f);
 }

@@ -83,8 +83,8 @@ static void special_tokens_are_text_unless_asked_for(void **state)
     struct tokenizer *t = from_json(FILES_TOKENIZER_JSON);
     static const char text[] = "he<|im_end|>hello<tool>";
     expect_ids(t, text, sizeof text - 1, true, "16 2 19 26");
-    expect_ids(t, text, sizeof text - 1, false,
-               "16 14 4 19 26");    // what has tokens remains
+    // What has tokens remains.
+    expect_ids(t, text, sizeof text - 1, false, "16 14 4 19 26");
     tokenizer_destroy(t);
 }
 
