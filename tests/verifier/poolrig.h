@@ -27,8 +27,8 @@ struct poolrig_verdict {
 // Creates the pool (workers: PROBE_WORKER unless c names one) and waits until it is ready or has
 // given up.
 void poolrig_open(struct poolrig *r, const struct workpool_config *c);
-void poolrig_submit(struct poolrig *r, const char *response,
-                    struct poolrig_verdict *v);    // v is written when done
+// v is written when done.
+void poolrig_submit(struct poolrig *r, const char *response, struct poolrig_verdict *v);
 void poolrig_wait(struct poolrig *r, const struct poolrig_verdict *v);
 struct poolrig_verdict poolrig_run(struct poolrig *r, const char *response);    // submit and wait
 void poolrig_close(struct poolrig *r);
