@@ -117,8 +117,8 @@ static void life_score(struct life *f)
                                                : MSG_OUTCOME_ZERO;
         enum err e = world_verdict(w, f->verifiers[roll(f, 2)], f->jobs[i], f->job_attempts[i],
                                    outcome, outcome == MSG_OUTCOME_SCORE);
-        assert_true(e == ERR_OK || e == ERR_FULL ||
-                    e == ERR_INVALID);    // invalid: the receipt was lost in a crash
+        // invalid: the receipt was lost in a crash.
+        assert_true(e == ERR_OK || e == ERR_FULL || e == ERR_INVALID);
         if (roll(f, 10) != 0) {
             f->n_jobs--;
             f->jobs[i] = f->jobs[f->n_jobs];

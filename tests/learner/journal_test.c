@@ -1,4 +1,5 @@
-// journal_test.c: claims about the ledger thread: order, group commit, bounds, failure, and the kill hook.
+// journal_test.c: claims about the ledger thread: order, group commit, bounds, failure, and the
+// kill hook.
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -126,7 +127,8 @@ static void waiting_transactions_share_a_commit(void **state)
     bench_close(&b);
 }
 
-// At the moment a completion runs, another connection (another process, after a kill) must see the rows.
+// At the moment a completion runs, another connection (another process, after a kill) must see the
+// rows.
 static void look(void *arg, enum err e, const struct ledger_txn *t)
 {
     (void)t;
@@ -220,7 +222,8 @@ static void child_main(const char *path, int fd, const char *kill_at)
     struct bench b = {0};
     struct why why;
     (void)setenv("CARAVAN_TEST_KILL_AT_WRITE", kill_at, 1);
-    if (ledger_open(path, &b.r.l, &why) != ERR_OK || uv_loop_init(&b.loop) != 0 || journal_create(&b.loop, b.r.l, 8, on_failed, &b, &b.j, &why) != ERR_OK) {
+    if (ledger_open(path, &b.r.l, &why) != ERR_OK || uv_loop_init(&b.loop) != 0 ||
+        journal_create(&b.loop, b.r.l, 8, on_failed, &b, &b.j, &why) != ERR_OK) {
         _exit(3);
     }
     for (uint64_t i = 1; i <= 5; i++) {

@@ -1,4 +1,5 @@
-// ledger_test.c: claims about the ledger: what is written reads back, a sample has one fate, and the audit sees every kind of damage.
+// ledger_test.c: claims about the ledger: what is written reads back, a sample has one fate, and
+// the audit sees every kind of damage.
 #include "tests/learner/ledger_rig.h"
 
 static enum err write_one(struct rig *r, struct ledger_txn *t)
@@ -116,7 +117,8 @@ static void an_honest_ledger_balances(void **state)
     rig_close(&r);
 }
 
-// The unique row is the last defence: whatever memory believes, SQLite says no, and nothing of the transaction stays.
+// The unique row is the last defence: whatever memory believes, SQLite says no, and nothing of the
+// transaction stays.
 static void a_sample_is_never_consumed_twice(void **state)
 {
     (void)state;
@@ -237,18 +239,22 @@ static void evaluations_consume_their_own_samples(void **state)
     struct ledger_receipt p = rig_receipt(5);
     p.oldest_version = p.newest_version = 2;
     ledger_put_receipt(t, &p);
-    ledger_put_verdict(t, &(struct ledger_verdict){.sample_id = 5, .outcome = MSG_OUTCOME_SCORE, .reward = 1.0, .cause = ""});
+    ledger_put_verdict(
+        t, &(struct ledger_verdict){
+               .sample_id = 5, .outcome = MSG_OUTCOME_SCORE, .reward = 1.0, .cause = ""});
     ledger_put_eval_done(t, 1, 1, 1.0, "{\"sum1\":{\"n\":1,\"reward\":1.0}}");
     assert_int_equal(write_one(&r, t), ERR_OK);
     assert_int_equal(rig_audit(&r), 0);
     OK(ledger_list_evals(r.l, &list, &n, &why));
     assert_int_equal(n, 1);
-    assert_true(list[0].done && list[0].n_scored == 1 && list[0].n_issued == 1 && list[0].reward_mean == 1.0);
+    assert_true(list[0].done && list[0].n_scored == 1 && list[0].n_issued == 1 &&
+                list[0].reward_mean == 1.0);
     free(list);
     rig_close(&r);
 }
 
-// A version number names one set of weights for ever; what was trained after the checkpoint is given up, and says so.
+// A version number names one set of weights for ever; what was trained after the checkpoint is
+// given up, and says so.
 static void a_branch_gives_up_what_followed_the_checkpoint(void **state)
 {
     (void)state;
@@ -270,7 +276,10 @@ static void a_branch_gives_up_what_followed_the_checkpoint(void **state)
     assert_int_equal(h.base_version, 3);
     assert_int_equal(h.last_step, 0);
     assert_int_equal(h.next_version, 4);
-    assert_int_equal(rig_int(&r, "SELECT count(*) FROM samples WHERE state = 'dropped' AND reason = 'rolled_back'"), 4);
+    assert_int_equal(
+        rig_int(&r,
+                "SELECT count(*) FROM samples WHERE state = 'dropped' AND reason = 'rolled_back'"),
+        4);
     OK(ledger_get_checkpoint(r.l, 0, &cp, &why));
     assert_int_equal(cp.version, 3);    // the same weights under the branch's number
     assert_string_equal(cp.dir, "checkpoints/v000001");
@@ -305,7 +314,8 @@ static void the_samples_of_a_step_can_be_shown(void **state)
     rig_close(&r);
 }
 
-static void drops_are_counted_by_reason_and_length_count(void *arg, const char *reason, size_t bucket, uint64_t n)
+static void drops_are_counted_by_reason_and_length_count(void *arg, const char *reason,
+                                                         size_t bucket, uint64_t n)
 {
     int *seen = arg;
     if (strcmp(reason, "stale") == 0) {
@@ -360,21 +370,31 @@ static const struct damage {
 } damages[] = {
     {"balance", "UPDATE samples SET state = 'dropped', reason = 'x' WHERE sample_id = 3"},
     {"state_counts", "UPDATE samples SET state = 'received' WHERE sample_id = 3"},
-    {"issued_once", "INSERT INTO transitions(sample_id, from_state, to_state, at_ms) VALUES(3, NULL, 'generating', 1)"},
-    {"issued_once", "INSERT INTO transitions(sample_id, from_state, to_state, at_ms) VALUES(77, NULL, 'generating', 1)"},
+    {"issued_once", "INSERT INTO transitions(sample_id, from_state, to_state, at_ms) VALUES(3, "
+                    "NULL, 'generating', 1)"},
+    {"issued_once", "INSERT INTO transitions(sample_id, from_state, to_state, at_ms) VALUES(77, "
+                    "NULL, 'generating', 1)"},
     {"last_transition", "UPDATE samples SET state = 'generating' WHERE sample_id = 3"},
-    {"transition_chain", "INSERT INTO transitions(sample_id, from_state, to_state, at_ms) VALUES(4, 'scored', 'consumed', 1)"},
-    {"transition_chain", "DROP TRIGGER transitions_no_delete; DELETE FROM transitions WHERE sample_id = 1 AND to_state = 'received'"},
-    {"transition_kind", "INSERT INTO transitions(sample_id, from_state, to_state, at_ms) VALUES(4, 'generating', 'scored', 1)"},
+    {"transition_chain", "INSERT INTO transitions(sample_id, from_state, to_state, at_ms) "
+                         "VALUES(4, 'scored', 'consumed', 1)"},
+    {"transition_chain", "DROP TRIGGER transitions_no_delete; DELETE FROM transitions WHERE "
+                         "sample_id = 1 AND to_state = 'received'"},
+    {"transition_kind", "INSERT INTO transitions(sample_id, from_state, to_state, at_ms) VALUES(4, "
+                        "'generating', 'scored', 1)"},
     {"drop_reason", "UPDATE samples SET reason = 'stale' WHERE sample_id = 3"},
-    {"consumed_once", "INSERT INTO transitions(sample_id, from_state, to_state, step, at_ms) VALUES(1, 'scored', 'consumed', 1, 1)"},
+    {"consumed_once", "INSERT INTO transitions(sample_id, from_state, to_state, step, at_ms) "
+                      "VALUES(1, 'scored', 'consumed', 1, 1)"},
     {"step_membership", "DELETE FROM step_samples WHERE sample_id = 1"},
     {"step_membership", "UPDATE samples SET state = 'scored' WHERE sample_id = 1"},
     {"step_membership", "UPDATE steps SET state = 'abandoned'"},
-    {"consuming_step", "INSERT INTO steps SELECT branch, 2, 2, 3, 'done', 1, hyper, stats, 1, 1, weights_hash, NULL FROM steps; UPDATE step_samples SET step = 2 WHERE sample_id = 1"},
+    {"consuming_step",
+     "INSERT INTO steps SELECT branch, 2, 2, 3, 'done', 1, hyper, stats, 1, 1, weights_hash, NULL "
+     "FROM steps; UPDATE step_samples SET step = 2 WHERE sample_id = 1"},
     {"step_size", "UPDATE steps SET n_samples = 5"},
     {"step_order", "UPDATE step_samples SET step = 7; UPDATE steps SET step = 7"},
-    {"step_order", "INSERT INTO steps SELECT branch, 2, 2, 3, 'done', 0, hyper, stats, 1, 1, weights_hash, NULL FROM steps; UPDATE steps SET state = 'committed' WHERE step = 1"},
+    {"step_order",
+     "INSERT INTO steps SELECT branch, 2, 2, 3, 'done', 0, hyper, stats, 1, 1, weights_hash, NULL "
+     "FROM steps; UPDATE steps SET state = 'committed' WHERE step = 1"},
     {"eval_membership", "UPDATE groups SET purpose = 'eval', eval_id = 9"},
     {"acknowledged", "DELETE FROM acks WHERE sample_id = 3"},
     {"acknowledged", "INSERT INTO acks VALUES(4, 'abc', 'ok', 0, 1)"},
@@ -384,7 +404,8 @@ static const struct damage {
     {"completion", "UPDATE samples SET reward = NULL WHERE sample_id = 1"},
     {"groups", "UPDATE groups SET n_samples = 3"},
     {"groups", "UPDATE samples SET idx = 2 WHERE sample_id = 1"},
-    {"versions", "UPDATE versions SET weights_hash = '00000000000000000000000000000000' WHERE version = 2"},
+    {"versions",
+     "UPDATE versions SET weights_hash = '00000000000000000000000000000000' WHERE version = 2"},
     {"versions", "DELETE FROM versions WHERE version = 1"},
     {"versions", "UPDATE samples SET newest_version = 5 WHERE sample_id = 3"},
     {"fresh", "UPDATE samples SET newest_version = 2 WHERE sample_id = 1"},
@@ -418,7 +439,8 @@ static void history_cannot_be_edited_by_accident(void **state)
     struct rig r;
     rig_open(&r);
     rig_stepped(&r, true);
-    const char *const edits[] = {"UPDATE transitions SET at_ms = 0", "DELETE FROM transitions", "DELETE FROM samples WHERE sample_id = 1"};
+    const char *const edits[] = {"UPDATE transitions SET at_ms = 0", "DELETE FROM transitions",
+                                 "DELETE FROM samples WHERE sample_id = 1"};
     for (size_t i = 0; i < ARRAY_LEN(edits); i++) {
         assert_int_not_equal(sqlite3_exec(r.l->db, edits[i], NULL, NULL, NULL), SQLITE_OK);
     }
