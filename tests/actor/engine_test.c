@@ -333,8 +333,8 @@ static void impossible_work_is_refused(void **state)
     assert_int_equal(engine_add(e, &g, NULL, 0, &why), ERR_LIMIT);    // context 64
     g.n_prompt = 40;
     g.sampling.max_tokens = 20;
-    assert_int_equal(engine_add(e, &g, NULL, 0, &why),
-                     ERR_LIMIT);    // 3 pages + 2 pages, the cache has 3
+    // 3 pages + 2 pages, the cache has 3.
+    assert_int_equal(engine_add(e, &g, NULL, 0, &why), ERR_LIMIT);
     assert_non_null(strstr(why.text, "kv_mb"));
     g.n_prompt = 1;
     g.prompt = &beyond;
