@@ -3,15 +3,16 @@
 //
 // Two file forms are recognised by their fields:
 //   {"sequences", "prompt_lens", "mask", "weights_A", "old_logprobs_B", "ref_logprobs_B",
-//   "advantages_B", "is_weight_B"}
+//    "advantages_B", "is_weight_B"}
 //     loss "A": -sum_i weights[i] * logp[i] at temperature 1
 //     loss "B": the clipped loss below at temperature 0.7, clip 0.2 / 0.272, beta 0.05
-//   {"sequences", "prompt_lens", "mask", "advantages_per_sequence", "<loss>": {"temperature",
-//   "beta", "clip_low",
-//    "clip_high", "old_logprobs", "ref_logprobs"} …} with losses "dapo" and "dapo_kl"
+//   {"sequences", "prompt_lens", "mask", "advantages_per_sequence",
+//    "<loss>": {"temperature", "beta", "clip_low", "clip_high", "old_logprobs", "ref_logprobs"} …}
+//     losses "dapo" and "dapo_kl"
 // Per-token arrays are in packed order: all tokens of sequence 0, then of sequence 1, …
-//   L = sum_i mask[i] * (max(-A r, -A clip(r, 1 - low, 1 + high)) * is_weight + beta * (expm1(-d) +
-//   d)) / sum(mask) r = exp(new - old), d = new - ref
+//   r = exp(new - old),  d = new - ref
+//   L = sum_i mask[i] * (max(-A r, -A clip(r, 1 - low, 1 + high)) * is_weight
+//                        + beta * (expm1(-d) + d)) / sum(mask)
 #ifndef CARAVAN_TESTS_TOOLS_GRAD_CASE_H
 #define CARAVAN_TESTS_TOOLS_GRAD_CASE_H
 
