@@ -59,8 +59,9 @@ struct coordinator_ops {
     void (*work)(void *arg, enum msg_role role);    // parked leases of this role may succeed now
     // The step is in the ledger: run it, then call coordinator_step_done. s stays valid until then.
     // stats: figures of the batch for metrics.jsonl (borrowed):
-    //   groups, samples, tokens, reward_mean, reward_by_kind, length_mean, stop_rate, truncated,
-    //   age {"0": n, …}, fresh, zero_spread, replaced, kept_zero_spread
+    //   groups, samples, tokens, batch_reward_mean, reward_by_kind, length_mean, stop_rate,
+    //   truncated, age {"0": n, …}, fresh, zero_spread, replaced, kept_zero_spread,
+    //   reward_mean (all answers since the last step: the batch and the replaced groups)
     void (*step)(void *arg, const struct train_step *s, const json_t *stats);
     void (*no_signal)(void *arg, uint64_t step, const json_t *stats);    // a step was passed
     void (*version)(void *arg, uint64_t version);                        // recorded: announce it

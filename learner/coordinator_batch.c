@@ -81,6 +81,17 @@ static void count_zero_spread(struct coordinator *c, struct ledger_txn *t, uint6
     ledger_put_counter(t, "zero_spread_groups", (int64_t)c->totals.zero_spread);
 }
 
+// The batch shows only groups that carry a signal; reward_mean counts the others too.
+static void count_replaced_rewards(struct coordinator *c, const struct group *g)
+{
+    for (uint32_t i = 0; i < g->row.n_samples; i++) {
+        if (g->samples[i].state == LEDGER_SCORED) {
+            c->replaced_reward += g->samples[i].reward;
+            c->replaced_samples++;
+        }
+    }
+}
+
 static void review_group(struct coordinator *c, struct ledger_txn *t, struct group *g)
 {
     double out[LIMIT_SAMPLES_PER_GROUP];
@@ -97,6 +108,7 @@ static void review_group(struct coordinator *c, struct ledger_txn *t, struct gro
     }
     if (c->replaced < c->conf->replace_max * c->conf->groups_per_step) {
         c->replaced++;
+        count_replaced_rewards(c, g);
         ledger_put_counter(t, "replaced_groups", c->replaced);
         count_zero_spread(c, t, 1);
         g->ready = false;
@@ -334,6 +346,8 @@ static void commit(struct coordinator *c, struct group *const *chosen, size_t n)
     free(stats);
     count_zero_spread(c, t, n_kept);
     c->replaced = 0;
+    c->replaced_reward = 0.0;
+    c->replaced_samples = 0;
     ledger_put_counter(t, "replaced_groups", 0);
     c->last_step = s->train.step;
     for (size_t i = 0; i < n; i++) {

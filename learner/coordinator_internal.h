@@ -155,6 +155,8 @@ struct coordinator {
     struct step *step;                    // NULL: the trainer is idle
     uint64_t idle_since_ms;
     int64_t replaced;    // zero-spread groups replaced since the last commit
+    double replaced_reward;    // sum of rewards in those groups, and their samples (since this start)
+    uint64_t replaced_samples;
 
     struct pending *pending;
     bool work_news[MSG_ROLE_VERIFIER + 1], step_news;
@@ -166,31 +168,30 @@ struct coordinator {
     uint64_t first_lease_ms;
     int64_t run_ms_before;    // of earlier starts
 
-    struct coordinator_status
-        totals;    // counts kept up as events happen: issued, by_state, drops, reissued …
+    // Counts kept up as events happen: issued, by_state, drops, reissued …
+    struct coordinator_status totals;
     struct ledger_arena handed_out;
 };
 
 // ---- coordinator.c ----
 int64_t coordinator_wall(const struct coordinator *c);
 bool coordinator_can_send(const struct coordinator *c);    // a transaction would be taken now
-struct ledger_txn *
-coordinator_txn(struct coordinator *c);    // NULL when out of memory (the run has failed then)
+// NULL when out of memory (the run has failed then).
+struct ledger_txn *coordinator_txn(struct coordinator *c);
 // Sends t (consumed in every case). p (may be NULL, consumed) is what happens when it is durable.
 void coordinator_send(struct coordinator *c, struct ledger_txn *t, struct pending *p);
-struct pending *coordinator_pending(struct coordinator *c,
-                                    enum pending_kind kind);    // NULL when out of memory
-void coordinator_cancel(struct pending *p);                     // one that will not be sent
+// NULL when out of memory.
+struct pending *coordinator_pending(struct coordinator *c, enum pending_kind kind);
+void coordinator_cancel(struct pending *p);    // one that will not be sent
 void coordinator_fail(struct coordinator *c);
 // Every entry ends with this: follow-up decisions, then callbacks.
 void coordinator_settle(struct coordinator *c);
 void coordinator_clock(struct coordinator *c, uint64_t now_ms);    // the time of the present call
-struct sample *coordinator_sample(const struct coordinator *c,
-                                  uint64_t sample_id);    // NULL when its group is not alive
-struct group *
-coordinator_new_group(struct coordinator *c,
-                      const struct ledger_group *row);    // NULL when out of memory; appended
-void coordinator_reap(struct coordinator *c);             // frees groups without a live sample
+// NULL when its group is not alive.
+struct sample *coordinator_sample(const struct coordinator *c, uint64_t sample_id);
+// NULL when out of memory; appended.
+struct group *coordinator_new_group(struct coordinator *c, const struct ledger_group *row);
+void coordinator_reap(struct coordinator *c);    // frees groups without a live sample
 bool coordinator_live(const struct sample *s);
 void coordinator_move(struct coordinator *c, struct sample *s, enum ledger_state to);    // counts
 void coordinator_drop(struct coordinator *c, struct ledger_txn *t, struct sample *s,
@@ -203,8 +204,9 @@ MUST_CHECK enum err coordinator_restore(struct coordinator *c, struct ledger *l,
 
 // ---- coordinator_peers.c ----
 struct peer *coordinator_peer(const struct coordinator *c, struct msg_incarnation id);
+// NULL: full or out of memory.
 struct peer *coordinator_add_peer(struct coordinator *c, struct msg_incarnation id,
-                                  enum msg_role role);    // NULL: full or out of memory
+                                  enum msg_role role);
 bool coordinator_alive(const struct coordinator *c, const struct peer *p, uint64_t now_ms);
 void coordinator_lease(struct coordinator *c, struct sample *s, struct peer *p, bool told);
 void coordinator_unlease(struct sample *s);
@@ -212,20 +214,20 @@ void coordinator_expire(struct coordinator *c);
 void coordinator_free_peer(struct peer *p);
 
 // ---- coordinator_admission.c ----
-uint64_t
-coordinator_bound(const struct coordinator *c);    // live training groups that may exist now
+// Live training groups that may exist now.
+uint64_t coordinator_bound(const struct coordinator *c);
 size_t coordinator_live_groups(const struct coordinator *c, enum ledger_purpose purpose);
 bool coordinator_exhausted(const struct coordinator *c);    // stop.epochs: no more tasks are drawn
 
 // ---- coordinator_scoring.c ----
-bool coordinator_offers(const struct peer *p,
-                        const struct group *g);    // p can score samples of g now
+// p can score samples of g now.
+bool coordinator_offers(const struct peer *p, const struct group *g);
 // The first check of g that no verifier of any version offers: its name in out; false when there is
 // none.
 bool coordinator_unoffered(const struct coordinator *c, const struct group *g, char *out,
                            size_t cap);
-void coordinator_unpin_checks(struct group *g);    // after a job's lease ended: the pins go with
-                                                   // the last job when nothing is scored yet
+// After a job's lease ended: the pins go with the last job when nothing is scored yet.
+void coordinator_unpin_checks(struct group *g);
 
 // ---- coordinator_batch.c ----
 void coordinator_review(struct coordinator *c);      // groups that became complete
@@ -234,8 +236,9 @@ size_t coordinator_ready_groups(const struct coordinator *c);
 void coordinator_free_step(struct step *s);
 
 // ---- coordinator_stats.c ----
+// NULL when out of memory.
 json_t *coordinator_batch_stats(const struct coordinator *c, struct group *const *groups, size_t n,
-                                uint64_t version);    // NULL when out of memory
+                                uint64_t version);
 json_t *coordinator_eval_stats(const struct coordinator *c, uint64_t eval_id, uint64_t *n_scored,
                                double *reward_mean);
 

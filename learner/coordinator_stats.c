@@ -80,12 +80,18 @@ json_t *coordinator_batch_stats(const struct coordinator *c, struct group *const
     double count = samples > 0 ? (double)samples : 1.0;
     json_t *out = json_pack(
         "{s:I, s:I, s:I, s:f, s:o, s:f, s:I, s:f, s:I, s:o, s:I, s:I, s:I, s:I, s:I}", "groups",
-        (json_int_t)n, "samples", (json_int_t)samples, "tokens", (json_int_t)tokens, "reward_mean",
-        reward / count, "reward_by_kind", kinds, "length_mean", (double)tokens / count,
-        "length_max", (json_int_t)length_max, "stop_rate", (double)stopped / count, "truncated",
-        (json_int_t)(samples - stopped), "age", ages, "fresh", (json_int_t)fresh, "straddling",
-        (json_int_t)straddling, "zero_spread", (json_int_t)c->totals.zero_spread, "replaced",
-        (json_int_t)c->replaced, "kept_zero_spread", (json_int_t)kept);
+        (json_int_t)n, "samples", (json_int_t)samples, "tokens", (json_int_t)tokens,
+        "batch_reward_mean", reward / count, "reward_by_kind", kinds, "length_mean",
+        (double)tokens / count, "length_max", (json_int_t)length_max, "stop_rate",
+        (double)stopped / count, "truncated", (json_int_t)(samples - stopped), "age", ages, "fresh",
+        (json_int_t)fresh, "straddling", (json_int_t)straddling, "zero_spread",
+        (json_int_t)c->totals.zero_spread, "replaced", (json_int_t)c->replaced, "kept_zero_spread",
+        (json_int_t)kept);
+    double all = (double)(samples + c->replaced_samples);
+    good =
+        good && out != NULL &&
+        json_object_set_new(out, "reward_mean",
+                            json_real(all > 0.0 ? (reward + c->replaced_reward) / all : 0.0)) == 0;
     if (!good) {
         json_decref(out);
         return NULL;
