@@ -1,5 +1,5 @@
-// coordinator_random.h: thousands of random events on one world: part of coordinator_test.c, in a
-// file of its own for its length.
+// coordinator_random.h: thousands of random events on one world; a part of
+// coordinator_recovery_test.c, in a file of its own for its length.
 //
 // Two to four actors with their own weights lease, finish, repeat, contradict, forget and die;
 // verifiers score, fail and repeat; the disk lags behind by a random number of transactions; the
@@ -7,6 +7,10 @@
 // Every few hundred events the ledger is audited and compared with memory, and every
 // acknowledgement ever given is looked up. world_step checks each step against the ledger and the
 // staleness bound.
+#ifndef CARAVAN_TESTS_LEARNER_COORDINATOR_RANDOM_H
+#define CARAVAN_TESTS_LEARNER_COORDINATOR_RANDOM_H
+
+#include "tests/learner/coordinator_world.h"
 
 struct life {
     struct world *w;
@@ -238,3 +242,5 @@ static void a_random_life_loses_nothing_and_consumes_nothing_twice(void **state)
         live(seed, (int64_t)(seed % 3), n_events);
     }
 }
+
+#endif

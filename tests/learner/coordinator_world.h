@@ -550,4 +550,32 @@ static inline void world_check(struct world *w)
     sqlite3_finalize(q);
 }
 
+// ---- the one world of a test program ----
+
+static struct world world;    // a megabyte of remembered acknowledgements: not for the stack
+
+static inline struct world *begin(void)
+{
+    struct world *w = &world;
+    world_init(w);
+    return w;
+}
+
+static inline struct world *begin_with_peers(void)
+{
+    struct world *w = begin();
+    world_begin(w);
+    world_hello(w, 1, MSG_ROLE_ACTOR);
+    world_hello(w, 2, MSG_ROLE_VERIFIER);
+    return w;
+}
+
+// Leases all there is for actor 1.
+static inline void lease_all(struct world *w)
+{
+    while (world_lease(w, 1, 64, w->told_version) == ERR_OK) {
+        world_drain(w);
+    }
+}
+
 #endif

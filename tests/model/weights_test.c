@@ -1,0 +1,122 @@
+// weights_test.c: weights arrive as a blob in pieces of any size, and only a whole one counts;
+// values that training should never produce do not break sampling.
+#include "tests/model/problem.h"
+
+static void weights_fed_in_any_pieces_are_the_same(void **state)
+{
+    (void)state;
+    struct tiny t;
+    struct texts x;
+    struct why why = {""};
+    tiny_init(&t, false, DTYPE_BF16, 8);
+    make_texts(&t, &x);
+    struct device *d = open_device(NULL);
+    struct model *m = make_model(d, &t.config, 0);
+    size_t total = weights_blob_bytes(&t.config, DTYPE_BF16);
+    assert_int_equal(total, t.params.total * 2);
+    uint8_t *shifted = malloc(total + 1);    // pieces at odd addresses
+    assert_non_null(shifted);
+    memcpy(shifted + 1, t.blob, total);
+    float want[LONG + SHORT], got[LONG + SHORT];
+    struct weights *whole = tiny_weights(&t, d, false);
+    score_group(m, whole, &x, 0, 2, want);
+    const size_t most[] = {1, 3, 100, 1000, total};
+    for (size_t i = 0; i < ARRAY_LEN(most); i++) {
+        struct weights *w = NULL;
+        struct hash128 hash;
+        struct rng r = rng_make(1, i);
+        assert_int_equal(weights_create(d, &t.config, DTYPE_BF16, i % 2 == 1, &w, &why), ERR_OK);
+        weights_begin(w);
+        assert_int_equal(weights_feed(w, shifted, 77, &why), ERR_OK);    // an abandoned transfer
+        weights_begin(w);
+        for (size_t at = 0; at < total;) {
+            size_t piece = 1 + rng_below(&r, (uint32_t)most[i]);
+            size_t n = MIN(piece, total - at);
+            assert_int_equal(weights_feed(w, shifted + 1 + at, n, &why), ERR_OK);
+            at += n;
+        }
+        assert_int_equal(weights_end(w, &hash, &why), ERR_OK);
+        assert_true(hash_equal(hash, hash_bytes(t.blob, total)));
+        score_group(m, w, &x, 0, 2, got);
+        assert_memory_equal(got, want, sizeof got);
+        weights_destroy(w);
+    }
+    free(shifted);
+    weights_destroy(whole);
+    model_destroy(m);
+    device_close(d);
+    tiny_fini(&t);
+}
+
+static void a_blob_of_the_wrong_size_is_refused(void **state)
+{
+    (void)state;
+    struct tiny t;
+    struct why why = {""};
+    struct hash128 hash;
+    tiny_init(&t, true, DTYPE_F32, 8);
+    struct device *d = open_device(NULL);
+    struct weights *w = NULL;
+    size_t total = weights_blob_bytes(&t.config, DTYPE_F32);
+    assert_int_equal(weights_create(d, &t.config, DTYPE_F32, false, &w, &why), ERR_OK);
+    weights_begin(w);
+    assert_int_equal(weights_feed(w, t.blob, total - 4, &why), ERR_OK);
+    assert_int_equal(weights_end(w, &hash, &why), ERR_CORRUPT);
+    assert_int_equal(weights_feed(w, t.blob, 5, &why), ERR_LIMIT);
+    assert_non_null(strstr(why.text, "blob"));
+    weights_destroy(w);
+    device_close(d);
+    tiny_fini(&t);
+}
+
+// Training can diverge. The numbers are lost then, but tokens must stay tokens and nothing may
+// crash.
+static void weights_of_nan_still_draw_tokens_of_the_vocabulary(void **state)
+{
+    (void)state;
+    struct tiny t;
+    struct texts x;
+    struct why why = {""};
+    tiny_init(&t, true, DTYPE_BF16, 8);
+    make_texts(&t, &x);
+    for (size_t i = 0; i < t.params.total; i++) {
+        ((uint16_t *)t.blob)[i] = i % 3 == 0 ? 0x7fc0 : 0x7f80;    // NaN, infinity
+    }
+    struct device *d = open_device(NULL);
+    struct weights *w = tiny_weights(&t, d, false);
+    struct model *m = make_model(d, &t.config, 0);
+    struct kv_cache *kv = NULL;
+    struct batch b;
+    batch_init(&b);
+    assert_int_equal(kv_cache_create(m, CACHE, &kv, &why), ERR_OK);
+    assert_int_equal(batch_add_group(&b, x.prompt, PROMPT, NULL, 0), ERR_OK);
+    struct sample_spec spec[4];
+    struct sample_out out[4];
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(batch_add_out(&b, PROMPT - 1, -1), ERR_OK);
+        spec[i] = (struct sample_spec){.temperature = i == 0 ? 0 : 1,
+                                       .top_p = i == 2 ? 0.5f : 1,
+                                       .top_k = i == 3 ? 5 : 0,
+                                       .u = 0.999f};
+    }
+    assert_int_equal(model_forward(m, w, kv, &b, spec, out, NULL, &why), ERR_OK);
+    for (size_t i = 0; i < 4; i++) {
+        assert_in_range(out[i].token, 0, t.config.vocab - 1);
+    }
+    batch_fini(&b);
+    kv_cache_destroy(kv);
+    model_destroy(m);
+    weights_destroy(w);
+    device_close(d);
+    tiny_fini(&t);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(weights_fed_in_any_pieces_are_the_same),
+        cmocka_unit_test(a_blob_of_the_wrong_size_is_refused),
+        cmocka_unit_test(weights_of_nan_still_draw_tokens_of_the_vocabulary),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
