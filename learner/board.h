@@ -18,8 +18,8 @@ struct board;
 MUST_CHECK enum err board_create(const struct run *r, struct board **out);
 void board_destroy(struct board *b);    // NULL is fine
 
-void board_phase(struct board *b,
-                 const char *phase);    // "starting", "training", "stopping"; static text
+// "starting", "training", "finishing", "stopped", "complete"; static text.
+void board_phase(struct board *b, const char *phase);
 void board_heartbeat(struct board *b, const struct msg_heartbeat *m, uint64_t now_ms);
 void board_verdict(struct board *b, enum msg_outcome outcome, const char *cause, size_t cause_len);
 // A finished step: the row of metrics.jsonl (kept, borrowed json).
