@@ -1,5 +1,12 @@
 // args.h: command lines. One struct command per command drives parsing, its help page and the
 // overview of `caravan help`.
+//
+// A row of struct arg says where a value goes, its type, its range and its help, so that
+// complaints, help page and parser cannot disagree. Values are strict: a number with anything
+// behind it is refused, and every complaint names what was expected.
+//
+// Pure functions over argv and the row; the only output is help on stdout and complaints on stderr.
+// Nothing is allocated: texts point into argv.
 #ifndef CARAVAN_CLI_ARGS_H
 #define CARAVAN_CLI_ARGS_H
 

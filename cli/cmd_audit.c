@@ -1,5 +1,12 @@
 // cmd_audit.c: the two checks of a run that can fail: the ledger against itself, and the recorded
 // log-probs against a computation of today.
+//
+// In: a run folder, whether its run is over or goes on (the ledger is opened for reading). Out: one
+// line for each violation and a summary; exit status 1 when anything differs.
+//
+// The books are the relations that ledger_audit compares. The log-probs are those of received
+// samples, oldest first, recomputed under the versions that the samples name (recompute.h);
+// --books-only leaves them out. Nothing is repaired.
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

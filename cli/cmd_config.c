@@ -1,4 +1,8 @@
 // cmd_config.c: the commented manual of the configuration, and a check of a file against it.
+//
+// --print writes every key with type, range, unit, default and help as a YAML file that parses to
+// the defaults. --check reads a file and the overrides as `caravan run` would, says what is wrong
+// with file, line and key, and starts nothing.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

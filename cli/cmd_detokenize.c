@@ -1,4 +1,8 @@
 // cmd_detokenize.c: token ids to text.
+//
+// In: lines {"ids": […]} on stdin; out: lines {"text"} in the same order (jsonl.h). Special tokens
+// are kept unless "skip_special" is true, and invalid UTF-8 becomes U+FFFD, since JSON cannot hold
+// it. Only the tokenizer of the model is used, no weights.
 #include <stdlib.h>
 
 #include "cli/commands.h"

@@ -1,4 +1,11 @@
 // cmd_export.c: a Hugging Face folder from a run's weights, or from any model that we read.
+//
+// In: RUN and a version that is still on disk (the newest by default), or --model with a GGUF file
+// or a Hugging Face folder. Out: a folder that other tools load: config, weights, tokenizer, chat
+// template.
+//
+// A run's weights are written as they were published, in the run's own dtype; only with --model is
+// there a choice. Needs memory for one flat copy of the weights. Neither run nor model is changed.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

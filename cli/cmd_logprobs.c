@@ -1,4 +1,8 @@
 // cmd_logprobs.c: log-probability of each token given those before it.
+//
+// In: lines {"ids", "temperature"} on stdin; out: lines {"logprobs"} with one value less than ids,
+// since nothing stands before the first (jsonl.h). The forward pass is the one of actor and
+// learner, so the values can be compared with recorded ones bit for bit.
 #include <stdlib.h>
 
 #include "cli/commands.h"

@@ -1,4 +1,8 @@
 // cmd_samples.c: prompts, answers and rewards of a step or of an evaluation, from the ledger.
+//
+// Reads the ledger only, beside a learner that may be running. For people: a few answers, one under
+// the other; with --json one object for each sample, tokens, log-probs and version segments
+// included, for scripts.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,8 @@
 // cmd_status.c: how a run stands: from its learner while it lives, else from its ledger.
+//
+// In: a run folder, HOST:PORT, or nothing: then the newest run under runs/, judged by its status
+// socket. Out: the formatted view of statusview.h, or the JSON as the learner gave it. When nobody
+// answers and the folder holds a run, the summary of its ledger is printed instead.
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,8 @@
 // cmd_tasks.c: writes procedural tasks as RLVR JSONL.
+//
+// A line holds messages, ground_truth, dataset and kind: the form that data.train reads, so the
+// output is also the pattern for a file of one's own. Kind and seed decide the rows: the same
+// command writes the same file. --held-out writes the tasks that training never draws.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

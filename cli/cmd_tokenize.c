@@ -1,4 +1,7 @@
 // cmd_tokenize.c: text or messages to token ids.
+//
+// In: lines {"text"} or {"messages"} on stdin; out: lines {"ids"} in the same order (jsonl.h).
+// Messages pass through the chat template of the model. Only the tokenizer is used, no weights.
 #include <stdlib.h>
 
 #include "cli/commands.h"

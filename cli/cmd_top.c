@@ -1,5 +1,8 @@
 // cmd_top.c: the live table over all roles, in plain ANSI sequences. Without a terminal: one
 // snapshot.
+//
+// On a terminal it asks the learner for /status, draws, and waits for a key or the end of the
+// interval; q leaves, Ctrl-C too. It changes nothing in the run, and any number of them may watch.
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>

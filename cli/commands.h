@@ -1,5 +1,9 @@
 // commands.h: all commands of `caravan`. Each lives in its own cmd_NAME.c; main.c puts them into
 // the table that is both dispatch and overview.
+//
+// A command reads its own options (args.h), prints its answer on stdout and complaints on stderr,
+// and returns one of the exit codes of args.h. Commands do not call one another; what several need
+// stands in modules of its own (settings, localmodel, jsonl, statusview, summary).
 #ifndef CARAVAN_CLI_COMMANDS_H
 #define CARAVAN_CLI_COMMANDS_H
 

@@ -1,4 +1,11 @@
 // localmodel.h: a model in this process, for the commands that compute without any daemon.
+//
+// Opening is in two steps: localmodel_open reads config and tokenizer, which is all that tokenize
+// and detokenize need; localmodel_load opens the device and packs the weights. They are rounded to
+// the published dtype, so that what is computed here has the bits that actors and learner compute.
+//
+// One thread. Every call blocks, the larger ones for seconds; memory is that of the packed weights
+// and, for scoring, scratch for the longest sequence so far.
 #ifndef CARAVAN_CLI_LOCALMODEL_H
 #define CARAVAN_CLI_LOCALMODEL_H
 

@@ -1,5 +1,8 @@
 // plan.c: the figures are the ones that the roles themselves plan with (trainer_memory,
 // weights_memory, model_memory, kv_cache_row_bytes), so that the plan cannot drift from them.
+//
+// What a plan reports is found by opening the same files with the same modules as the daemons do; a
+// configuration that passes here fails later only if files or memory change in between.
 #include "cli/plan.h"
 
 #include <stdio.h>

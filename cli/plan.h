@@ -1,4 +1,8 @@
 // plan.h: what a run will need, worked out before anything starts.
+//
+// This is `caravan run --check`: a run that cannot work should say so within seconds and not after
+// an hour. In: a checked configuration. Out: text for people, or the first thing that is wrong with
+// its key.
 #ifndef CARAVAN_CLI_PLAN_H
 #define CARAVAN_CLI_PLAN_H
 

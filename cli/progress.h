@@ -1,5 +1,8 @@
 // progress.h: what `caravan run` shows while it runs: on a terminal a block that is redrawn in
 // place, anywhere else one line for every step. Notes (a process died, …) go above the block.
+//
+// In: /status documents as they are fetched, and metrics.jsonl of the run folder. Out: stdout,
+// which belongs to this module while it exists. One thread; nothing here waits for the learner.
 #ifndef CARAVAN_CLI_PROGRESS_H
 #define CARAVAN_CLI_PROGRESS_H
 

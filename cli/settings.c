@@ -1,4 +1,7 @@
 // settings.c: file, overrides and the stored configuration of a run put together.
+//
+// The order decides: defaults, the file, --set in the order given, then the rules between keys.
+// Nothing of the caller's is written before all of it has passed.
 #include "cli/settings.h"
 
 #include <stdio.h>

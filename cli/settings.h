@@ -1,4 +1,11 @@
 // settings.h: where a command's configuration and run folder come from.
+//
+// Two beginnings lead to a struct conf: a file (a new run) or the configuration that a run stored
+// when it was last started (resume, and the commands that look at a run). Overrides apply to both
+// and are named in messages as "--set KEY".
+//
+// In: paths and overrides from the command line. Out: a complete, checked configuration, or `why`.
+// Reads files, writes none.
 #ifndef CARAVAN_CLI_SETTINGS_H
 #define CARAVAN_CLI_SETTINGS_H
 

@@ -1,4 +1,7 @@
 // statusview.c: formatting; whatever shows a run (run, status, top) calls these.
+//
+// Text is gathered in a buffer and printed by the caller, so that a redrawn block never appears
+// half. Numbers are short on purpose (three digits and a unit): whoever needs more asks for --json.
 #include "cli/statusview.h"
 
 #include <math.h>

@@ -1,6 +1,9 @@
 // statusview.h: the learner's /status for people: small tolerant readers, numbers and trend lines.
 //
 // A field that is absent (an older or newer learner) reads as 0 or "", never as an error.
+//
+// In: the JSON document of /status, fetched over HTTP from a run folder's socket or a port. Out:
+// text in a buffer. Only status_fetch blocks; all else is formatting and needs no run.
 #ifndef CARAVAN_CLI_STATUSVIEW_H
 #define CARAVAN_CLI_STATUSVIEW_H
 

@@ -1,4 +1,7 @@
 // summary.h: what a finished run achieved, from its folder.
+//
+// Printed when `caravan run` is over, and by `caravan status` for a run that nobody runs any more.
+// Reads the ledger and the files of the run folder, on the caller's thread; writes nothing.
 #ifndef CARAVAN_CLI_SUMMARY_H
 #define CARAVAN_CLI_SUMMARY_H
 
