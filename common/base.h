@@ -1,4 +1,6 @@
 // base.h: the few macros that every file may use. No types, no state.
+//
+// MIN and MAX come from sys/param.h, where they are macros: arguments are evaluated twice.
 #ifndef CARAVAN_COMMON_BASE_H
 #define CARAVAN_COMMON_BASE_H
 

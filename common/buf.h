@@ -1,4 +1,8 @@
 // buf.h: a growable byte buffer with a hard limit. Not thread-safe.
+//
+// For text and messages that are put together piece by piece: initialise with a bound, append, then
+// read data and len or take the memory. Every append may fail (ERR_NOMEM, ERR_LIMIT) and leaves the
+// content as it was. The bound is what keeps hostile or runaway input from filling the memory.
 #ifndef CARAVAN_COMMON_BUF_H
 #define CARAVAN_COMMON_BUF_H
 

@@ -1,5 +1,9 @@
 // clock.h: two clocks with their units in the name. Leases and deadlines use only the monotonic
 // one.
+//
+// Monotonic times are counted from an arbitrary moment (the start of the machine) and never go
+// backwards; they mean nothing in another process on another machine. Wall time may jump. Any
+// thread; no call fails.
 #ifndef CARAVAN_COMMON_CLOCK_H
 #define CARAVAN_COMMON_CLOCK_H
 

@@ -1,5 +1,12 @@
 // fs.h: files that are complete or absent. Blocking calls: keep them off loop threads except at
 // start.
+//
+// In: paths and bytes. Out: whole files, mappings, locks; messages name the path and what the
+// system said. A write is durable when the call returns: the file is fsynced before the rename, the
+// folder after it, so a power cut leaves the old content or the new. A file under its temporary
+// name that a crash left behind is overwritten by the next write.
+//
+// Any thread; the calls share no state.
 #ifndef CARAVAN_COMMON_FS_H
 #define CARAVAN_COMMON_FS_H
 

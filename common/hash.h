@@ -1,5 +1,9 @@
 // hash.h: XXH3-128 (xxHash library) as the project's content hash: weights, payloads, files. Not
 // cryptographic.
+//
+// One-shot and streaming form give the same value for the same bytes. The hex form is 32 lower-case
+// digits, most significant byte first, and is what ledger, logs and file headers show. Any thread;
+// a hash_state belongs to one at a time.
 #ifndef CARAVAN_COMMON_HASH_H
 #define CARAVAN_COMMON_HASH_H
 

@@ -1,5 +1,11 @@
 // json.h: strict readers over jansson for data from outside: every failure names the place, the
 // field, the value's type and what was expected.
+//
+// In: bytes that nobody has checked. Out: a jansson value that the caller releases, or `why` in one
+// line. Depth is bounded before the parser runs, so that no text can exhaust the stack; the size is
+// the caller's to bound.
+//
+// Pure functions, any thread.
 #ifndef CARAVAN_COMMON_JSON_H
 #define CARAVAN_COMMON_JSON_H
 

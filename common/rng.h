@@ -1,6 +1,11 @@
 // rng.h: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011):
 // counter-based, so a draw is a pure function of (key, counter) and needs no state to be saved,
 // moved or replayed.
+//
+// Sampling uses this property directly: the number behind a token follows from seed, sample and
+// position alone, so it is the same whoever generates the sample, in which order, and after how
+// many restarts. struct rng is the same thing as a sequence, for code that wants one. Not
+// cryptographic. Pure functions, any thread.
 #ifndef CARAVAN_COMMON_RNG_H
 #define CARAVAN_COMMON_RNG_H
 
