@@ -1,5 +1,9 @@
 // cuda.h: how device_open reaches the CUDA back end: cuda/ where it is built, no_cuda.c everywhere
 // else. Private to kernels/.
+//
+// The declarations are the same in both builds, so that device.c needs no #ifdef: which file
+// answers is decided by the build. On a build without CUDA, opening is ERR_UNSUPPORTED and the
+// other two are never reached.
 #ifndef CARAVAN_KERNELS_CUDA_H
 #define CARAVAN_KERNELS_CUDA_H
 

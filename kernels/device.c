@@ -1,4 +1,8 @@
 // device.c: opening devices by name, and what all of them share.
+//
+// A name is tried against the CPU back end, which knows several, and "cuda". The conversions
+// between bf16 and f32 stand here because every back end and the readers of model files must round
+// the same way: to nearest, ties to even, NaN stays NaN.
 
 #include "kernels/device.h"
 

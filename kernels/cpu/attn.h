@@ -1,5 +1,11 @@
 // attn.h: the two inner products of attention, over rows that are found through pointers. Private
 // to attention.c and attention_backward.c.
+//
+// In: one query row and 16 pointers to key (or value) rows, which index lists chose and which need
+// not lie side by side. The order of operations is the normative one of device.h: 16 lanes over D,
+// then the fixed tree. D may be any size; 64 has a path of its own because most models have it.
+//
+// Compiled once for each instruction set, as everything that includes vec.h.
 #ifndef CARAVAN_KERNELS_CPU_ATTN_H
 #define CARAVAN_KERNELS_CPU_ATTN_H
 

@@ -1,4 +1,8 @@
 // device.h: how device_open reaches the CPU back end. Private to kernels/.
+//
+// The back end is compiled three times from the same sources (portable, AVX2, AVX-512); opening
+// picks one of the three tables of ops by name or by what the CPU can do. All three give the same
+// bits in the forward pass.
 #ifndef CARAVAN_KERNELS_CPU_DEVICE_H
 #define CARAVAN_KERNELS_CPU_DEVICE_H
 
