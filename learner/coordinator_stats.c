@@ -1,4 +1,8 @@
 // coordinator_stats.c: figures of a batch (for metrics.jsonl and the ledger) and of an evaluation.
+//
+// In: the groups of a batch, or the scored samples of an evaluation, as the coordinator holds them
+// in memory. Out: JSON objects whose members coordinator.h lists. Only figures: nothing here
+// decides what is trained. Loop thread, in memory.
 #include "learner/coordinator_internal.h"
 
 // Adds a reward to {kind: {"n", "sum"}}.

@@ -1,4 +1,7 @@
 // coordinator_status.c: what /status and /healthz say about the state machine. Reads only.
+//
+// In: the state in memory. Out: a struct of counters and the list of waits, worst first. Loop
+// thread; it scans the live groups and touches neither ledger nor disk.
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>

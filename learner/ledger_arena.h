@@ -1,5 +1,8 @@
 // ledger_arena.h: memory that is freed all at once: a transaction on its way to disk, a step or the
 // live samples read back. Not thread-safe.
+//
+// An arena grows in blocks and frees nothing before the end. A failed allocation is remembered in
+// `failed`, so that a long series of copies is checked once, where it is handed over.
 #ifndef CARAVAN_LEARNER_LEDGER_ARENA_H
 #define CARAVAN_LEARNER_LEDGER_ARENA_H
 

@@ -1,5 +1,9 @@
 // ledger_internal.h: what the ledger's source files share: the connection with its prepared
 // statements, and the form of a transaction in memory.
+//
+// A transaction is a list of writes with everything they point to in one arena, so that it can
+// cross to the journal thread as one pointer. The connection keeps prepared statements by number.
+// Only ledger*.c and the tests that look into the database include this.
 #ifndef CARAVAN_LEARNER_LEDGER_INTERNAL_H
 #define CARAVAN_LEARNER_LEDGER_INTERNAL_H
 
