@@ -1,6 +1,8 @@
 // bytelevel.c: the alphabet as two small computations instead of tables: which bytes are printable
 // is one condition, and the rank of a byte among the others is a count that fits in three ranges:
 //   00..20 -> U+0100..U+0120    7F..A0 -> U+0121..U+0142    AD -> U+0143
+//
+// Both directions follow from these two facts, so there is no table to get wrong.
 
 #include "model/bytelevel.h"
 

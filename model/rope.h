@@ -1,5 +1,8 @@
 // rope.h: the table of rotary embedding (Su et al., "RoFormer", 2021): cosine and sine for every
 // position and pair.
+//
+// It is filled once when a model is created, for as many positions as its longest context, and read
+// by every forward and backward pass. A pure function of its arguments.
 #ifndef CARAVAN_MODEL_ROPE_H
 #define CARAVAN_MODEL_ROPE_H
 

@@ -1,5 +1,9 @@
 // source_impl.h: inside of a source, shared by the readers of the two formats (gguf_model.c, hf.c),
 // source.c and export.c.
+//
+// A source is a mapping of files and, for every parameter, a view of where its bytes lie and how
+// they are stored. The readers fill it; source.c converts on demand and export.c writes. Nobody
+// outside these files includes this. The views point into the mappings and die with them.
 #ifndef CARAVAN_MODEL_SOURCE_IMPL_H
 #define CARAVAN_MODEL_SOURCE_IMPL_H
 

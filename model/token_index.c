@@ -1,5 +1,7 @@
 // token_index.c: open addressing with linear probing, at most half full. A slot keeps the hash, so
 // that a miss in the table almost never touches the bytes of another token.
+//
+// The table never grows: its size is known from the vocabulary when it is created.
 
 #include "model/token_index.h"
 

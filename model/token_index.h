@@ -1,4 +1,8 @@
 // token_index.h: from the bytes of a token to its id. Read-only after filling: any thread.
+//
+// Used for the vocabulary while merges are resolved and added tokens are matched. Keys are borrowed
+// bytes of any value, NUL included. Filling belongs to one thread; what has been filled may be read
+// by all.
 #ifndef CARAVAN_MODEL_TOKEN_INDEX_H
 #define CARAVAN_MODEL_TOKEN_INDEX_H
 

@@ -1,5 +1,11 @@
 // tokenizer.h: byte-level BPE and the chat template of one model. Immutable after creation: any
 // thread may use it at the same time.
+//
+// In: text as bytes, or messages. Out: token ids, and back. The specification comes from
+// tokenizer.json or from GGUF metadata (tokenizer_spec.h); what it asks for and we do not compute
+// was refused when it was read.
+//
+// Untrusted text never becomes a special token unless the caller says so (parse_special).
 #ifndef CARAVAN_MODEL_TOKENIZER_H
 #define CARAVAN_MODEL_TOKENIZER_H
 

@@ -1,6 +1,9 @@
 // tokenizer_spec.h: what a tokenizer file says, whatever its format: the seam between readers
 // (tokenizer.json, GGUF metadata), the tokenizer that is built from it, and the writer of
 // tokenizer.json. Plain data; built once, then only read.
+//
+// Texts lie in one buffer and are named by offset and length. Every bound below is checked while
+// reading, since a model file comes from outside.
 #ifndef CARAVAN_MODEL_TOKENIZER_SPEC_H
 #define CARAVAN_MODEL_TOKENIZER_SPEC_H
 

@@ -1,5 +1,9 @@
 // utf8.h: well-formedness of UTF-8, one sequence at a time (Unicode 15, table 3-7: no overlong
 // forms, no surrogates, at most U+10FFFF).
+//
+// This is the one decoder of the project's own text handling in model/: the tokenizer splits with
+// it, and replacement characters are counted by its rule, one for each maximal malformed part. Pure
+// functions over bytes, any thread.
 #ifndef CARAVAN_MODEL_UTF8_H
 #define CARAVAN_MODEL_UTF8_H
 
