@@ -1,5 +1,10 @@
 // bus_address.h: ipc://PATH and tcp://HOST:PORT, taken apart and put together. Internal to proto;
 // knows no NNG.
+//
+// In: text from a configuration, a command line or a WELCOME. Out: its parts, checked: a path that
+// fits a unix socket, a port in 0..65535. The wait endpoint follows from the do endpoint by one
+// rule on both sides, so only one address is ever configured. Pure functions; no name is resolved
+// here.
 #ifndef CARAVAN_PROTO_BUS_ADDRESS_H
 #define CARAVAN_PROTO_BUS_ADDRESS_H
 

@@ -1,4 +1,8 @@
 // bus_nng.h: what both sides of the bus share of NNG. Internal to proto; only bus_*.c include it.
+//
+// Small enough to be inline, and in one place because each of them works around or relies on
+// something that NNG 1.5.2 does: the bound on received messages, the ownership of a message in an
+// aio, the search for a counter.
 #ifndef CARAVAN_PROTO_BUS_NNG_H
 #define CARAVAN_PROTO_BUS_NNG_H
 

@@ -1,5 +1,9 @@
 // http.h: the small HTTP face of a daemon (libmicrohttpd, one internal thread per listener) and a
 // client for our own CLI.
+//
+// Read-only: GET and HEAD, one document for each request, no state between them. It is for people
+// and monitoring (/status, /metrics, /healthz); nothing of a run depends on it. The handler runs on
+// a thread of the server and sees snapshots only.
 #ifndef CARAVAN_PROTO_HTTP_H
 #define CARAVAN_PROTO_HTTP_H
 

@@ -1,5 +1,8 @@
 // http_socket.h: sockets for the HTTP face: HOST:PORT and unix paths, listening and connecting.
 // Internal to proto.
+//
+// Both sides use the same forms of address, so a client reaches whatever a server was told to bind.
+// Sockets are handed over as plain descriptors that the caller closes.
 #ifndef CARAVAN_PROTO_HTTP_SOCKET_H
 #define CARAVAN_PROTO_HTTP_SOCKET_H
 

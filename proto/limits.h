@@ -1,5 +1,9 @@
 // limits.h: every bound of the wire in one place. A length is compared with its limit before
 // anything is allocated for it.
+//
+// Both directions use them: the encoder refuses what a decoder would refuse, so a message that
+// leaves is one that arrives. The values bound what one peer can make another allocate; they are
+// generous for models and contexts of today.
 #ifndef CARAVAN_PROTO_LIMITS_H
 #define CARAVAN_PROTO_LIMITS_H
 

@@ -1,4 +1,7 @@
 // pack_arena.h: where the arrays and texts of one decoded message live. Internal to proto.
+//
+// A decoded message points into its arena only, and freeing the chain frees all of it (msg.c).
+// Belongs to the thread that decodes, then to whoever owns the message.
 #ifndef CARAVAN_PROTO_PACK_ARENA_H
 #define CARAVAN_PROTO_PACK_ARENA_H
 

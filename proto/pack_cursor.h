@@ -1,4 +1,8 @@
 // pack_cursor.h: reading msgpack from hostile bytes, one head at a time. Internal to proto.
+//
+// In: bytes from the network. Out: heads (class and size) and pieces of the input itself: nothing
+// is copied or allocated here. Every length is compared with the bytes that are left before it is
+// believed. All forms of msgpack are accepted, also longer ones than needed.
 #ifndef CARAVAN_PROTO_PACK_CURSOR_H
 #define CARAVAN_PROTO_PACK_CURSOR_H
 

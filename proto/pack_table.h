@@ -1,5 +1,9 @@
 // pack_table.h: the shape of every message, described once. Internal to proto: pack.c walks these
 // tables to encode, decode and check.
+//
+// A row says the key, the type, where the member and its count lie in the struct, and the limit.
+// Encoder, decoder and checks walk the same rows, so a field cannot be written in one form and read
+// in another. Adding a field is one row at the end, with a new key.
 #ifndef CARAVAN_PROTO_PACK_TABLE_H
 #define CARAVAN_PROTO_PACK_TABLE_H
 

@@ -1,5 +1,9 @@
 // sockfile.h: the file of a unix socket: what may be bound over, and what may not. Internal to
 // proto.
+//
+// Bus and HTTP listen on paths in the run folder, and a process that was killed leaves its socket
+// file behind; binding over it must work, binding over a living one must not. The question is
+// answered by connecting. Start-up code, blocking.
 #ifndef CARAVAN_PROTO_SOCKFILE_H
 #define CARAVAN_PROTO_SOCKFILE_H
 
