@@ -1,4 +1,8 @@
 // checkargs.h: kwargs of a check from JSON, against the row's argument table.
+//
+// A check's row declares its arguments; this is the only reader of them, so every check refuses the
+// same mistakes in the same words. Arguments come from data rows: they are untrusted and bounded by
+// the request's own limits. Runs in the worker. Texts are owned by args until checkargs_fini.
 #ifndef CARAVAN_VERIFIER_CHECKARGS_H
 #define CARAVAN_VERIFIER_CHECKARGS_H
 

@@ -1,4 +1,8 @@
 // main.c: caravan-verifier: reads the command line, runs the service, says why it ended.
+//
+// In: options on the command line. Out: log lines on stderr and an exit code: the service decides
+// what happens, this file only says how it ended. Every number is checked against its range before
+// anything starts.
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>

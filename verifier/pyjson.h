@@ -1,4 +1,9 @@
 // pyjson.h: does Python's json.loads accept this text?
+//
+// Some instructions ask for an answer in JSON, and the reference decides with Python's parser,
+// which accepts more than the standard and gives up where the standard does not. Only the question
+// is answered; no value is built. In: the characters of a response. Pure function, runs in the
+// worker.
 #ifndef CARAVAN_VERIFIER_PYJSON_H
 #define CARAVAN_VERIFIER_PYJSON_H
 

@@ -1,5 +1,10 @@
 // pyregex.h: re.search with Python's syntax and character rules, on PCRE2's interpreter with
 // limits.
+//
+// Patterns come from data rows and subjects from models: both are hostile, so the interpreter runs
+// with a step and a memory limit, and what cannot be decided within them is an error. A pattern is
+// translated to the PCRE2 pattern that means the same in Python, or refused. Runs in the worker;
+// keeps nothing between calls.
 #ifndef CARAVAN_VERIFIER_PYREGEX_H
 #define CARAVAN_VERIFIER_PYREGEX_H
 

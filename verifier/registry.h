@@ -1,4 +1,8 @@
 // registry.h: all checks by name, across the tables of checks/.
+//
+// An id may name a check or a whole verifier of a data set. The rows are constant, so pointers stay
+// valid for ever and any thread may ask. What the daemon offers to the learner is exactly this
+// list.
 #ifndef CARAVAN_VERIFIER_REGISTRY_H
 #define CARAVAN_VERIFIER_REGISTRY_H
 

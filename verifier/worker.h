@@ -1,5 +1,9 @@
 // worker.h: the life of a worker process: close the sandbox, say READY, then one job at a time
 // until the pipe ends.
+//
+// A worker is a process of its own, started by workslot.c, with pipes as standard input and output.
+// It trusts neither the responses nor the rows, and nobody trusts it: what it can still do after
+// the sandbox is closed is compute, read and write its two pipes, and leave.
 #ifndef CARAVAN_VERIFIER_WORKER_H
 #define CARAVAN_VERIFIER_WORKER_H
 
