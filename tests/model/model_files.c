@@ -1,3 +1,6 @@
+// model_files.c: see model_files.h. Files are put together byte by byte and not by the code under
+// test, so that a mistake shared by writer and reader does not hide. Whatever cannot be made fails
+// the test at once; folders are temporary and removed by their owner.
 #include "tests/model/model_files.h"
 
 #include <setjmp.h>
