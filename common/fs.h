@@ -19,8 +19,8 @@
 // Reads a whole regular file of at most max bytes; *data is NUL-terminated past len (free()).
 MUST_CHECK enum err fs_read_file(const char *path, size_t max, char **data, size_t *len,
                                  struct why *why);
-// The first line of a file of at most 4 KiB, without blanks at its end (free()): a shared secret. An
-// empty one is ERR_INVALID.
+// The first line of a file of at most 4 KiB, without blanks at its end (free()): a shared secret.
+// An empty one is ERR_INVALID.
 MUST_CHECK enum err fs_read_token(const char *path, char **out, struct why *why);
 // Writes path.tmp, fsyncs, renames over path, fsyncs the folder.
 MUST_CHECK enum err fs_write_file(const char *path, const void *data, size_t len, struct why *why);

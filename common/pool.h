@@ -17,7 +17,7 @@ struct pool;
 // thread in 0..n_threads-1, for scratch memory.
 typedef void pool_fn(void *arg, size_t chunk, int thread);
 
-// 1..256, the caller included.
+// n_threads: 1..256, the caller included.
 MUST_CHECK enum err pool_create(int n_threads, struct pool **out, struct why *why);
 void pool_destroy(struct pool *p);
 int pool_threads(const struct pool *p);
