@@ -12,9 +12,8 @@
 #include "model/tokenizer.h"
 #include "model/tokenizer_spec.h"
 
-enum {
-    BPE_SMALL = 32
-};    // words up to this many bytes are merged by scanning, longer ones with a heap
+// Words up to this many bytes are merged by scanning, longer ones with a heap.
+enum { BPE_SMALL = 32 };
 
 struct bpe;
 

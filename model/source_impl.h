@@ -17,8 +17,8 @@
 struct source_view {
     const uint8_t *data;
     const struct quant *type;
-    bool interleaved;    // q and k rows of a GGUF file: row 2j + s of a head is row s * head_dim /
-                         // 2 + j of the Hugging Face layout
+    bool interleaved;    // q and k rows of a GGUF file: row 2j + s of a head is row
+                         // s * head_dim / 2 + j of the Hugging Face layout
 };
 
 struct source {

@@ -18,7 +18,7 @@ MUST_CHECK enum err token_index_create(size_t capacity, struct token_index **out
 void token_index_destroy(struct token_index *x);    // NULL is fine
 // Returns the id that already has these bytes, or -1 when they were added.
 int32_t token_index_add(struct token_index *x, const uint8_t *bytes, size_t len, uint32_t id);
-// -1: none.
+// The id of these bytes, or -1.
 int32_t token_index_find(const struct token_index *x, const uint8_t *bytes, size_t len);
 
 #endif

@@ -30,8 +30,8 @@ enum spec_flag {
     SPEC_PRESENT = 1,    // the id has a token; ids without one decode to nothing
     SPEC_VOCAB = 2,      // in the BPE vocabulary
     SPEC_ADDED = 4,      // matched in the text as a whole, before splitting
-    SPEC_SPECIAL =
-        8,    // an added token that untrusted text must not produce, and that skip_special skips
+    // an added token that untrusted text must not produce, and that skip_special skips
+    SPEC_SPECIAL = 8,
     SPEC_LITERAL = 16,    // its text stands for itself (not written in the byte-level alphabet)
 };
 
@@ -89,7 +89,7 @@ MUST_CHECK enum err tokenizer_spec_set_vocab(struct tokenizer_spec *s, int64_t i
                                              size_t len, const char *where, struct why *why);
 MUST_CHECK enum err tokenizer_spec_step(struct tokenizer_spec *s, enum spec_split kind,
                                         const char *pattern, const char *where, struct why *why);
-// Replaces.
+// Sets the chat template; replaces an earlier one.
 MUST_CHECK enum err tokenizer_spec_template(struct tokenizer_spec *s, const char *text, size_t len,
                                             const char *where, struct why *why);
 // Merges in rank order as pairs of texts: reserve once, then add. Both parts and their
