@@ -51,11 +51,8 @@ enum msg_type {
 
 enum msg_role { MSG_ROLE_ACTOR = 1, MSG_ROLE_VERIFIER = 2 };
 enum msg_finish { MSG_FINISH_STOP = 1, MSG_FINISH_LENGTH = 2 };
-enum msg_outcome {
-    MSG_OUTCOME_SCORE = 1,
-    MSG_OUTCOME_ZERO = 2,
-    MSG_OUTCOME_UNSCORED = 3
-};    // ZERO: checked, and the reward is 0
+// ZERO: checked, and the reward is 0.
+enum msg_outcome { MSG_OUTCOME_SCORE = 1, MSG_OUTCOME_ZERO = 2, MSG_OUTCOME_UNSCORED = 3 };
 enum msg_ack { MSG_ACK_OK = 1, MSG_ACK_DUPLICATE = 2, MSG_ACK_SUPERSEDED = 3, MSG_ACK_UNKNOWN = 4 };
 
 // Text is bytes with a length; decoded text is also NUL-terminated past len.
