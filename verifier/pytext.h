@@ -41,7 +41,7 @@ bool py_isspace(uint32_t c);    // str.isspace: the 29 characters that strip() a
 bool py_isword(uint32_t c);     // regex \w: letters, numbers of every kind, underscore; not marks
 bool py_isdigit(uint32_t c);    // regex \d: decimal digits of any script
 
-// s[from:to], bounds clamped.
+// Python's s[from:to], bounds clamped.
 struct pyspan pyspan_slice(struct pyspan s, size_t from, size_t to);
 struct pyspan pyspan_strip(struct pyspan s);                     // s.strip()
 struct pyspan pyspan_strip_char(struct pyspan s, uint32_t c);    // s.strip(c)

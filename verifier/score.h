@@ -39,11 +39,8 @@ struct score_request {
     uint32_t finish;    // enum msg_finish; carried along, no check reads it yet
 };
 
-enum score_outcome {
-    SCORE_SCORED = 1,
-    SCORE_ZERO = 2,
-    SCORE_UNSCORED = 3
-};    // the numbers of enum msg_outcome
+// The numbers are those of enum msg_outcome.
+enum score_outcome { SCORE_SCORED = 1, SCORE_ZERO = 2, SCORE_UNSCORED = 3 };
 
 struct score_component {
     char id[SCORE_ID_BYTES], version[SCORE_VERSION_BYTES];
