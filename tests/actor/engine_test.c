@@ -1,6 +1,6 @@
-// Claims about the decode engine, on a tiny model. The reference is model_forward over whole
-// sequences: what the engine says of a token must be those bits, whatever ran beside it, in which
-// order, on which pages.
+// engine_test.c: claims about the decode engine, on a tiny model. The reference is model_forward
+// over whole sequences: what the engine says of a token must be those bits, whatever ran beside it,
+// in which order, on which pages.
 // clang-format off
 #include <stdarg.h>
 #include <stddef.h>

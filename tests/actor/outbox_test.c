@@ -1,4 +1,7 @@
-// Claims about what an actor holds.
+// outbox_test.c: claims about what an actor holds.
+//
+// A finished sample is the actor's only valuable: it must be offered until the learner has
+// acknowledged it, once at a time, and never when the learner has said that nobody wants it.
 // clang-format off
 #include <stdarg.h>
 #include <stddef.h>

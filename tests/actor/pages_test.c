@@ -1,4 +1,7 @@
-// Claims about the page allocator.
+// pages_test.c: claims about the page allocator.
+//
+// Two owners of one cache row would mix the keys of two samples without any error to see; half an
+// allocation could wait for ever for its other half.
 // clang-format off
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,8 @@
-// Claims about loading weights beside decoding.
+// reload_test.c: claims about loading weights beside decoding.
+//
+// Weights come in pieces from a learner that may change its mind or be wrong; decoding goes on
+// meanwhile with the version it has. A version counts only when it is whole and has the announced
+// hash.
 // clang-format off
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,7 @@
 // args_test.c: command lines are read strictly and complaints name what was expected.
+//
+// A guess at a mistyped option starts the wrong run, so nothing is guessed: every wrong word is
+// refused, and the complaint goes to stderr with the exit code for wrong usage.
 #include "tests/common/check.h"
 
 #include "cli/args.h"

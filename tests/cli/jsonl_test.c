@@ -1,4 +1,7 @@
 // jsonl_test.c: reading lines from hostile input.
+//
+// A script sends thousands of lines; one bad line must cost itself only, be named by its number,
+// and not exhaust memory, however long it is.
 #include "tests/common/check.h"
 
 #include "cli/jsonl.h"

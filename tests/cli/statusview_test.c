@@ -1,4 +1,7 @@
 // statusview_test.c: what people see of a run, from a /status that may lack anything.
+//
+// The learner may be older, newer or just starting, so every field can be missing. Expected texts
+// are spelled out: what people see is the contract here.
 #include "tests/common/check.h"
 
 #include "cli/statusview.h"

@@ -1,6 +1,6 @@
-// Attention over index lists, forward and backward, on every instruction set. The double-precision
-// form in kit.c is the oracle; its own gradients are checked by central differences first, so that
-// oracle and kernel cannot share a mistake.
+// attention_test.c: attention over index lists, forward and backward, on every instruction set. The
+// double-precision form in kit.c is the oracle; its own gradients are checked by central
+// differences first, so that oracle and kernel cannot share a mistake.
 
 #include <math.h>
 #include <setjmp.h>

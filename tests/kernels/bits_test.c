@@ -1,7 +1,7 @@
-// The promise of the forward pass: a result's bits depend on its mathematical inputs alone. Each
-// claim computes the same rows in two ways and compares bit by bit; a single fused operation or a
-// sum in another order on one path makes it fail. The backward claims are weaker, as device.h says:
-// any number of threads, one instruction set.
+// bits_test.c: the promise of the forward pass: a result's bits depend on its mathematical inputs
+// alone. Each claim computes the same rows in two ways and compares bit by bit; a single fused
+// operation or a sum in another order on one path makes it fail. The backward claims are weaker, as
+// device.h says: any number of threads, one instruction set.
 
 #include <setjmp.h>
 #include <stdarg.h>

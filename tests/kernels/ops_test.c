@@ -1,5 +1,6 @@
-// Every op on every instruction set against its formula in double precision. Shapes are random and
-// mostly no multiples of 16, since the edges of tiles and panels are where such code goes wrong.
+// ops_test.c: every op on every instruction set against its formula in double precision. Shapes are
+// random and mostly no multiples of 16, since the edges of tiles and panels are where such code
+// goes wrong.
 
 #include <math.h>
 #include <setjmp.h>

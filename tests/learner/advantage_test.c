@@ -1,4 +1,8 @@
 // advantage_test.c: claims about group-relative advantages.
+//
+// Advantages are the only way a reward reaches the weights. The exact zeros matter: a group of
+// equal rewards is recognised by them. Larger sets of reference numbers are used where
+// CARAVAN_REFERENCE is set.
 
 #include "learner/advantage.h"
 

@@ -1,4 +1,7 @@
 // batcher_test.c: claims about cutting a step into micro-batches, and about what is refused.
+//
+// A micro-batch must hold each completion beside its prompt and stay within its rows; the cut
+// decides the order of additions, so it is part of what makes a step repeatable.
 
 #include "learner/batcher.h"
 

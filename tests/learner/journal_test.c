@@ -1,5 +1,9 @@
 // journal_test.c: claims about the ledger thread: order, group commit, bounds, failure, and the
 // kill hook.
+//
+// Group commit may change how many transactions share an fsync, never their order nor the meaning
+// of a completion. The kills are real: a forked child ends itself at a given write, and the parent
+// reads what is on disk.
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>

@@ -1,5 +1,9 @@
 // ledger_rig.h: what the tests of ledger, journal and coordinator share: a folder of their own and
 // a small history to look at.
+//
+// The history is that of a run after one step: a group with its samples, receipts, verdicts and the
+// result. Queries read the tables directly, so that a test does not trust the code it judges.
+// Header only; every failure fails the test.
 #ifndef CARAVAN_TESTS_LEARNER_LEDGER_RIG_H
 #define CARAVAN_TESTS_LEARNER_LEDGER_RIG_H
 

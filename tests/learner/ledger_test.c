@@ -1,5 +1,8 @@
 // ledger_test.c: claims about the ledger: what is written reads back, a sample has one fate, and
 // the audit sees every kind of damage.
+//
+// Damage is done with SQL behind the ledger's back, one relation at a time, since an audit that has
+// never failed proves nothing.
 #include "tests/learner/ledger_rig.h"
 
 static enum err write_one(struct rig *r, struct ledger_txn *t)

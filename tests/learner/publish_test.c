@@ -1,4 +1,7 @@
 // publish_test.c: claims about serving, writing, keeping and forgetting versions.
+//
+// Versions are served from memory, written behind, read back from files, pinned and removed; a
+// reader must get the bytes of exactly the version it asked for, or nothing.
 
 #include "learner/publish.h"
 

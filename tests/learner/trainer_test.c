@@ -1,4 +1,8 @@
 // trainer_test.c: claims about an optimiser step on a tiny model.
+//
+// A step is a function of weights, batch and hyper-parameters: run again, on more threads or after
+// a restart it gives equal bits. What it computes is compared with the naive model elsewhere
+// (tests/model); here it is what belongs to a step.
 
 #include "rig.h"
 

@@ -1,4 +1,7 @@
-// Tests of the batch builder: rows, index lists and outs of packed groups.
+// batch_test.c: the batch builder: rows, index lists and outs of packed groups.
+//
+// Sharing a prompt is expressed in index lists alone; a wrong entry lets a token see another's
+// keys, which training would not report but learn from.
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,8 @@
-// Tests of chat templates: which sources are recognised, and what is rendered.
+// chat_test.c: chat templates: which sources are recognised, and what is rendered.
+//
+// A template is a program in a model file; three families are recognised by what they say, however
+// they spell it, and everything else is refused instead of rendered nearly right. Reference
+// renderings are used where CARAVAN_REFERENCE is set.
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,7 @@
-// Tests of config.json parsing and of the parameter table.
+// config_test.c: config.json parsing and the parameter table.
+//
+// Every release of transformers writes the fields a little differently; what would change the
+// mathematics and is not computed here must be refused by its name.
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
-// Tests of the exported folder: what went in comes out, from either format, and nothing old is left
-// to mislead a reader.
+// export_test.c: the exported folder: what went in comes out, from either format, and nothing old
+// is left to mislead a reader.
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-// Tests of the GGUF container and of the number formats. Files are made in memory: a stranger's
+// gguf_test.c: the GGUF container and the number formats. Files are made in memory: a stranger's
 // file may lie about every count in it, and each lie must be answered with a sentence.
 
 #include <setjmp.h>

@@ -1,4 +1,8 @@
-// Tests of the safetensors container and of the flat weights files of a run.
+// safetensors_test.c: the safetensors container and the flat weights files of a run.
+//
+// The container is small and its header is JSON from outside: lengths, offsets and depths are
+// bounded before they are used. Flat files are the run's own weights and must come back bit for
+// bit.
 
 #include <setjmp.h>
 #include <stdarg.h>

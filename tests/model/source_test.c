@@ -1,5 +1,5 @@
-// Tests of models on disk: what opens, what is refused and in which words, and that the numbers
-// read are the published ones.
+// source_test.c: models on disk: what opens, what is refused and in which words, and that the
+// numbers read are the published ones.
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
-// Tests of the tokenizer: splitting, merging, special tokens, bytes that are not text, and equality
-// with the reference vectors.
+// tokenizer_test.c: splitting, merging, special tokens, bytes that are not text, and equality with
+// the reference vectors.
 
 #include <setjmp.h>
 #include <stdarg.h>
