@@ -38,7 +38,8 @@ typedef void tile_fn(const struct tile_args *t);
 #define STORE(r, p) { float *o = t->out + r * t->ldo + p * LANES;                                  \
                       v16_store(o, t->add ? v16_add(v16_load(o), c##r##_##p) : c##r##_##p); }
 
-#define W_POINTER_BF16(p) const uint32_t *w##p = (const uint32_t *)(const void *)(t->w + p * t->panel);
+#define W_POINTER_BF16(p)                                                                          \
+    const uint32_t *w##p = (const uint32_t *)(const void *)(t->w + p * t->panel);
 #define W_LO(p) const v16 lo##p = v16_bf16_lo(w##p);
 #define W_HI(p) const v16 hi##p = v16_bf16_hi(w##p);
 #define W_NEXT(p) w##p += LANES;

@@ -36,7 +36,7 @@
 // only: with panels in the outer loop the factors of all rows would be alive at once.
 #define TILE_STEP_1(r, x, w) { const v16 b = v16_set1(x); TILE_ADD(r, 0, w) }
 #define TILE_STEP_2(r, x, w) { const v16 b = v16_set1(x); TILE_ADD(r, 0, w) TILE_ADD(r, 1, w) }
-#define TILE_STEP_4(r, x, w) { const v16 b = v16_set1(x); TILE_ADD(r, 0, w) TILE_ADD(r, 1, w)       \
+#define TILE_STEP_4(r, x, w) { const v16 b = v16_set1(x); TILE_ADD(r, 0, w) TILE_ADD(r, 1, w)      \
                                                           TILE_ADD(r, 2, w) TILE_ADD(r, 3, w) }
 #define TILE_ADD(r, p, w) v16_accumulate(&c##r##_##p, b, w##p);
 // clang-format on

@@ -1,7 +1,7 @@
 // checkpoint_test.c: claims about saving the optimiser's state and taking it up again.
 //
 // The claim behind all others: train, save, train on; load, train on: equal bits. Damage is made by
-// hand, in every file, and must be found before the state in memory changes.
+// hand in the files of moments and policy, and must be found before the state in memory changes.
 
 #include "learner/checkpoint.h"
 
