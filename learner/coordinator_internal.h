@@ -155,8 +155,8 @@ struct coordinator {
     struct step *step;                    // NULL: the trainer is idle
     uint64_t idle_since_ms;
     int64_t replaced;             // zero-spread groups replaced since the last commit
-    double replaced_reward;       // sum of rewards in replaced groups (since this start)
-    uint64_t replaced_samples;    // and their samples
+    double replaced_reward;       // sum of rewards in those groups; 0 again after a restart
+    uint64_t replaced_samples;    // and their scored samples
 
     struct pending *pending;
     bool work_news[MSG_ROLE_VERIFIER + 1], step_news;
