@@ -1,10 +1,11 @@
 // tasks.c: one row reader for files and for generated tasks, so that both go through the same
 // checks.
 //
-// A file is read whole, line by line; blank lines are skipped. The verifiers' arguments are not
+// A file is mapped and read line by line; blank lines are skipped. The verifiers' arguments are not
 // judged here (a verifier does that, and says unscored): only that a row names what shall score it.
 #include "learner/tasks.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,16 +14,15 @@
 #include "common/rng.h"
 #include "proto/limits.h"
 
-enum { MAX_MESSAGES = 256 };
-#define MAX_FILE_BYTES ((size_t)4 << 30)
+enum { MAX_MESSAGES = 256, MAX_LINE_BYTES = 16 << 20 };
 #define SHUFFLE_STREAM 0x7461736b73ull
 
 struct tasks {
     struct task *rows;
     size_t n, cap, refused;
     struct hash_state *hash;
-    uint32_t *order;    // permutation of order_epoch
-    uint64_t order_epoch;
+    uint32_t *order;    // permutation of order_epoch under order_seed
+    uint64_t order_epoch, order_seed;
     bool has_order;
 };
 
@@ -74,6 +74,19 @@ struct hash128 tasks_hash(const struct tasks *t)
 
 // ---- one row ----
 
+// A string that C functions see whole.
+static bool is_text(const json_t *v)
+{
+    return json_is_string(v) && strlen(json_string_value(v)) == json_string_length(v);
+}
+
+// NULL also for null.
+static const json_t *present(const json_t *row, const char *key)
+{
+    const json_t *v = json_object_get(row, key);
+    return json_is_null(v) ? NULL : v;
+}
+
 static enum err read_messages(const json_t *row, const char *where, struct chat_message *m,
                               size_t *n, struct why *why)
 {
@@ -87,11 +100,11 @@ static enum err read_messages(const json_t *row, const char *where, struct chat_
         const json_t *item = json_array_get(list, i);
         const json_t *role = json_object_get(item, "role"),
                      *content = json_object_get(item, "content");
-        if (!json_is_string(role) || !json_is_string(content)) {
-            return why_set(
-                why, ERR_INVALID,
-                "%s: messages[%zu]: expected an object with the strings role and content", where,
-                i);
+        if (!is_text(role) || !is_text(content)) {
+            return why_set(why, ERR_INVALID,
+                           "%s: messages[%zu]: expected an object with the strings role and "
+                           "content, without NUL characters",
+                           where, i);
         }
         m[i] = (struct chat_message){.role = json_string_value(role),
                                      .content = json_string_value(content),
@@ -112,30 +125,41 @@ static char *dump(const json_t *v)
     return v ? json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY) : strdup("");
 }
 
-static enum err add_need(struct buf *needs, const char *name)
+static enum err add_need(struct buf *needs, const json_t *name, const char *where,
+                         const char *field, struct why *why)
 {
-    return strchr(name, '\n') ? ERR_INVALID
-                              : buf_printf(needs, "%s%s", needs->len ? "\n" : "", name);
+    if (!is_text(name) || json_string_length(name) == 0 ||
+        json_string_length(name) > LIMIT_NAME_BYTES || strchr(json_string_value(name), '\n')) {
+        return why_set(why, ERR_INVALID,
+                       "%s: %s: expected a string of 1..%d bytes on one line (the name of a check)",
+                       where, field, LIMIT_NAME_BYTES);
+    }
+    enum err e = buf_printf(needs, "%s%s", needs->len ? "\n" : "", json_string_value(name));
+    return e ? why_set(why, e, "%s: %s: %s", where, field, err_text(e)) : ERR_OK;
 }
 
 // The ids in an "ifeval" ground truth: {"instruction_id": […]}, a list of one such object, or a
 // JSON string holding either.
-static enum err add_instruction_ids(struct buf *needs, const json_t *truth)
+static enum err add_instruction_ids(struct buf *needs, const json_t *truth, const char *where,
+                                    struct why *why)
 {
     json_t *parsed = NULL;
     if (json_is_string(truth)) {
         parsed = json_loadb(json_string_value(truth), json_string_length(truth), 0, NULL);
         truth = parsed;
     }
-    const json_t *first = json_is_array(truth) ? json_array_get(truth, 0) : truth;
-    const json_t *ids = json_object_get(first, "instruction_id"), *id;
-    enum err e = ERR_OK;
+    const json_t *object = json_is_array(truth) ? json_array_get(truth, 0) : truth;
+    const json_t *ids = json_object_get(object, "instruction_id"), *id;
+    enum err e = json_array_size(ids) > 0
+                     ? ERR_OK
+                     : why_set(why, ERR_INVALID,
+                               "%s: ground_truth: expected {\"instruction_id\": [...], "
+                               "\"kwargs\": [...]} for dataset ifeval",
+                               where);
     size_t i;
     json_array_foreach(ids, i, id)
     {
-        if (!e && json_is_string(id)) {
-            e = add_need(needs, json_string_value(id));
-        }
+        e = e ? e : add_need(needs, id, where, "ground_truth.instruction_id", why);
     }
     json_decref(parsed);
     return e;
@@ -144,83 +168,116 @@ static enum err add_instruction_ids(struct buf *needs, const json_t *truth)
 static enum err add_dataset(struct buf *needs, const json_t *name, const json_t *truth,
                             const char *where, struct why *why)
 {
-    if (!json_is_string(name)) {
-        return why_set(why, ERR_INVALID, "%s: dataset: expected a string or a list of strings",
-                       where);
+    if (is_text(name) && strcmp(json_string_value(name), "ifeval") == 0) {
+        return add_instruction_ids(needs, truth, where, why);
     }
-    enum err e = strcmp(json_string_value(name), "ifeval") == 0
-                     ? add_instruction_ids(needs, truth)
-                     : add_need(needs, json_string_value(name));
-    return e ? why_set(why, e, "%s: dataset: %s", where, err_text(e)) : ERR_OK;
+    return add_need(needs, name, where, "dataset", why);
+}
+
+// Several names go with a list of as many ground truths.
+static enum err add_datasets(struct buf *needs, const json_t *list, const json_t *truth,
+                             const char *where, struct why *why)
+{
+    size_t n = json_array_size(list);
+    bool single = n == 1 && !json_is_array(truth);
+    if (n == 0) {
+        return why_set(why, ERR_INVALID, "%s: dataset: the list is empty, expected names", where);
+    }
+    if (!single && json_array_size(truth) != n) {
+        return why_set(why, ERR_INVALID,
+                       "%s: ground_truth: expected a list of %zu, one for each name in dataset",
+                       where, n);
+    }
+    enum err e = ERR_OK;
+    for (size_t i = 0; i < n && !e; i++) {
+        e = add_dataset(needs, json_array_get(list, i), single ? truth : json_array_get(truth, i),
+                        where, why);
+    }
+    return e;
+}
+
+static enum err add_checks(struct buf *needs, const json_t *checks, const char *where,
+                           struct why *why)
+{
+    const json_t *item;
+    size_t i;
+    enum err e = ERR_OK;
+    if (json_array_size(checks) == 0) {
+        return why_set(why, ERR_INVALID,
+                       "%s: checks: expected a list of {\"id\", \"kwargs\"}, at least one", where);
+    }
+    json_array_foreach(checks, i, item)
+    {
+        char field[48];
+        snprintf(field, sizeof field, "checks[%zu].id", i);
+        e = e ? e : add_need(needs, json_object_get(item, "id"), where, field, why);
+    }
+    return e;
 }
 
 static enum err find_needs(const json_t *row, const char *where, struct buf *needs, struct why *why)
 {
-    const json_t *checks = json_object_get(row, "checks"),
-                 *dataset = json_object_get(row, "dataset"), *item;
-    const json_t *truth = json_object_get(row, "ground_truth");
-    enum err e = ERR_OK;
-    size_t i;
+    const json_t *checks = present(row, "checks"), *dataset = present(row, "dataset"),
+                 *truth = present(row, "ground_truth");
     if (checks) {
-        if (!json_is_array(checks) || json_array_size(checks) == 0) {
-            return why_set(why, ERR_INVALID, "%s: checks: expected a list of {\"id\", \"kwargs\"}",
-                           where);
-        }
-        json_array_foreach(checks, i, item)
-        {
-            const json_t *id = json_object_get(item, "id");
-            if (!json_is_string(id)) {
-                return why_set(why, ERR_INVALID, "%s: checks[%zu].id: expected a string", where, i);
-            }
-            e = e ? e : add_need(needs, json_string_value(id));
-        }
-        return e ? why_set(why, e, "%s: checks: %s", where, err_text(e)) : ERR_OK;
+        return add_checks(needs, checks, where, why);
     }
     if (!dataset) {
         return why_set(why, ERR_INVALID,
                        "%s: dataset: missing (the name of the verifier, or give checks)", where);
     }
-    if (!truth || json_is_null(truth)) {
+    if (!truth) {
         return why_set(why, ERR_INVALID, "%s: ground_truth: missing", where);
     }
-    if (!json_is_array(dataset)) {
-        return add_dataset(needs, dataset, truth, where, why);
+    return json_is_array(dataset) ? add_datasets(needs, dataset, truth, where, why)
+                                  : add_dataset(needs, dataset, truth, where, why);
+}
+
+// Every text goes over the wire as it stands in the row.
+static enum err check_lengths(const struct task *t, const char *where, struct why *why)
+{
+    const struct {
+        const char *field, *text;
+    } texts[] = {{"messages", t->prompt_text},
+                 {"dataset", t->dataset},
+                 {"checks", t->checks},
+                 {"ground_truth", t->ground_truth}};
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        size_t len = strlen(texts[i].text);
+        if (len > LIMIT_TEXT_BYTES) {
+            return why_set(why, ERR_LIMIT, "%s: %s: %zu bytes, at most %d", where, texts[i].field,
+                           len, LIMIT_TEXT_BYTES);
+        }
     }
-    json_array_foreach(dataset, i, item)
-    {
-        e = e ? e : add_dataset(needs, item, truth, where, why);
-    }
-    return e;
+    return ERR_OK;
 }
 
 static enum err fill_texts(struct task *t, const json_t *row, const char *where,
                            const struct chat_message *last, struct why *why)
 {
-    const json_t *dataset = json_object_get(row, "dataset");
+    const json_t *dataset = present(row, "dataset");
     const char *kind = json_is_string(dataset) ? json_string_value(dataset) : "task";
-    enum err e = json_opt_str(row, "kind", where, &kind, why);
-    if (e) {
-        return e;
-    }
     struct buf needs;
     buf_init(&needs, LIMIT_TEXT_BYTES);
-    e = find_needs(row, where, &needs, why);
+    enum err e = find_needs(row, where, &needs, why);
+    e = e ? e : json_opt_str(row, "kind", where, &kind, why);
+    if (!e && strlen(kind) > LIMIT_NAME_BYTES) {
+        e = why_set(why, ERR_LIMIT, "%s: kind: %zu bytes, at most %d", where, strlen(kind),
+                    LIMIT_NAME_BYTES);
+    }
     if (!e) {
         t->needs = buf_take(&needs);
-        t->kind = strndup(kind, LIMIT_NAME_BYTES);
+        t->kind = strdup(kind);
         t->prompt_text = strndup(last->content, last->content_len);
         t->dataset = dump(dataset);
-        t->checks = dump(json_object_get(row, "checks"));
+        t->checks = dump(present(row, "checks"));
         t->ground_truth = dump(json_object_get(row, "ground_truth"));
         bool whole =
             t->needs && t->kind && t->prompt_text && t->dataset && t->checks && t->ground_truth;
-        e = whole ? ERR_OK : why_set(why, ERR_NOMEM, "%s: out of memory", where);
+        e = whole ? check_lengths(t, where, why)
+                  : why_set(why, ERR_NOMEM, "%s: out of memory", where);
     }
     buf_fini(&needs);
-    if (!e && (strlen(t->ground_truth) > LIMIT_TEXT_BYTES || strlen(t->checks) > LIMIT_TEXT_BYTES ||
-               strlen(t->prompt_text) > LIMIT_TEXT_BYTES)) {
-        e = why_set(why, ERR_LIMIT, "%s: a field is longer than %d bytes", where, LIMIT_TEXT_BYTES);
-    }
     return e;
 }
 
@@ -306,11 +363,24 @@ static enum err finish(struct tasks *t, const char *what, struct tasks **out, st
 
 // ---- sources ----
 
+static bool is_blank(const char *line, size_t len)
+{
+    size_t n = 0;
+    while (n < len && (line[n] == ' ' || line[n] == '\t' || line[n] == '\r')) {
+        n++;
+    }
+    return n == len;
+}
+
 static enum err add_line(struct tasks *t, const char *line, size_t len, const char *where,
                          const struct tokenizer *tok, const struct tasks_limits *l, struct why *why)
 {
-    if (strspn(line, " \t\r") >= len) {
+    if (is_blank(line, len)) {
         return ERR_OK;
+    }
+    if (len > MAX_LINE_BYTES) {
+        return why_set(why, ERR_LIMIT, "%s: a line of %zu bytes, at most %d", where, len,
+                       MAX_LINE_BYTES);
     }
     json_t *row;
     enum err e = json_parse(line, len, where, &row, why);
@@ -321,45 +391,73 @@ static enum err add_line(struct tasks *t, const char *line, size_t len, const ch
     return e;
 }
 
-enum err tasks_load(const char *path, const struct tokenizer *tok, const struct tasks_limits *l,
-                    struct tasks **out, struct why *why)
+static enum err add_lines(struct tasks *t, const char *text, size_t len, const char *path,
+                          const struct tokenizer *tok, const struct tasks_limits *l,
+                          struct why *why)
 {
-    char *text;
-    size_t len;
-    enum err e = fs_read_file(path, MAX_FILE_BYTES, &text, &len, why);
-    if (e) {
-        return e;
-    }
-    struct tasks *t = tasks_create();
-    if (!t) {
-        free(text);
-        return why_set(why, ERR_NOMEM, "%s: out of memory", path);
-    }
     char where[600];
     size_t line = 0;
+    enum err e = ERR_OK;
     for (size_t at = 0; at < len && !e && (!l->max_rows || t->n < l->max_rows);) {
-        char *end = memchr(text + at, '\n', len - at);
+        const char *end = memchr(text + at, '\n', len - at);
         size_t n = end ? (size_t)(end - (text + at)) : len - at;
-        text[at + n] = '\0';    // the buffer is NUL-terminated past len
         snprintf(where, sizeof where, "%.560s:%zu", path, ++line);
         e = add_line(t, text + at, n, where, tok, l, why);
         at += n + 1;
     }
-    free(text);
+    return e;
+}
+
+enum err tasks_load(const char *path, const struct tokenizer *tok, const struct tasks_limits *l,
+                    struct tasks **out, struct why *why)
+{
+    struct fs_map map = {0};
+    struct tasks *t = NULL;
+    enum err e = fs_map_open(path, &map, why);
+    if (!e && !(t = tasks_create())) {
+        e = why_set(why, ERR_NOMEM, "%s: out of memory", path);
+    }
+    e = e ? e : add_lines(t, (const char *)map.data, map.len, path, tok, l, why);
     e = e ? e : finish(t, path, out, why);
+    fs_map_close(&map);
     if (e) {
         tasks_destroy(t);
     }
     return e;
 }
 
-static bool seen_before(const struct tasks *t, const char *prompt)
+// ---- generated tasks ----
+
+// Prompts seen so far, by hash: a table of twice as many places as prompts can come.
+struct seen {
+    struct hash128 *slot;    // zero = free
+    size_t mask;
+};
+
+static bool seen_init(struct seen *s, size_t n)
 {
-    for (size_t i = 0; i < t->n; i++) {
-        if (strcmp(t->rows[i].prompt_text, prompt) == 0) {
+    size_t places = 2;
+    while (places < 2 * n) {
+        places *= 2;
+    }
+    s->mask = places - 1;
+    s->slot = calloc(places, sizeof *s->slot);
+    return s->slot != NULL;
+}
+
+// True: it was there already; otherwise it is now.
+static bool seen_before(struct seen *s, const char *prompt)
+{
+    static const struct hash128 none;
+    struct hash128 h = hash_bytes(prompt, strlen(prompt));
+    size_t at = 0;
+    memcpy(&at, h.bytes, sizeof at);
+    for (at &= s->mask; !hash_equal(s->slot[at], none); at = (at + 1) & s->mask) {
+        if (hash_equal(s->slot[at], h)) {
             return true;
         }
     }
+    s->slot[at] = h;
     return false;
 }
 
@@ -382,17 +480,20 @@ enum err tasks_generate(enum taskgen_kind kind, size_t n, uint64_t seed, bool he
                         struct tasks **out, struct why *why)
 {
     struct tasks *t = tasks_create();
-    if (!t) {
+    struct seen seen = {0};
+    if (!t || !seen_init(&seen, n)) {
+        tasks_destroy(t);
         return why_set(why, ERR_NOMEM, "tasks: out of memory");
     }
     enum err e = ERR_OK;
     for (uint64_t i = 0; t->n + t->refused < n && i < 16 * (uint64_t)n && !e; i++) {
         struct taskgen_row r;
         taskgen_make(kind, seed, i, held_out, &r);
-        if (!held_out || !seen_before(t, r.prompt)) {
+        if (!held_out || !seen_before(&seen, r.prompt)) {
             e = add_generated(t, &r, tok, l, why);
         }
     }
+    free(seen.slot);
     e = e ? e : finish(t, "generated tasks", out, why);
     if (e) {
         tasks_destroy(t);
@@ -413,7 +514,7 @@ size_t tasks_draw(struct tasks *t, bool shuffle, uint64_t seed, uint64_t ordinal
         t->order = calloc(t->n, sizeof *t->order);
         CHECK(t->order);
     }
-    if (!t->has_order || t->order_epoch != *epoch) {
+    if (!t->has_order || t->order_epoch != *epoch || t->order_seed != seed) {
         struct rng r = rng_make(seed ^ SHUFFLE_STREAM, *epoch);
         for (size_t i = 0; i < t->n; i++) {
             t->order[i] = (uint32_t)i;
@@ -426,6 +527,7 @@ size_t tasks_draw(struct tasks *t, bool shuffle, uint64_t seed, uint64_t ordinal
         }
         t->has_order = true;
         t->order_epoch = *epoch;
+        t->order_seed = seed;
     }
     return t->order[at];
 }
