@@ -57,16 +57,26 @@ static void pack_x_task(void *arg, size_t p, int thread)
     }
 }
 
-// Columns first..first+47 of dy as blocks (R, TILE_MAX_ROWS), zeros past N.
-static void pack_dy(const struct dw_args *a, size_t first, float *to)
+// n values of a row of dy, 0 < n <= TILE_MAX_ROWS, and zeros behind them.
+static void pack_row(float *to, const float *from, size_t n)
 {
-    for (size_t b = 0; b < DW_BLOCK; b += TILE_MAX_ROWS) {
-        size_t n = first + b < a->N ? MIN(a->N - first - b, (size_t)TILE_MAX_ROWS) : 0;
-        for (size_t r = 0; r < a->R; r++, to += TILE_MAX_ROWS) {
-            const float *from = a->dy + r * a->ldy + first + b;
-            for (size_t i = 0; i < TILE_MAX_ROWS; i++) {
-                to[i] = i < n ? from[i] : 0.0f;
-            }
+    if (n == TILE_MAX_ROWS) {
+        memcpy(to, from, TILE_MAX_ROWS * sizeof *to);
+        return;
+    }
+    memset(to, 0, TILE_MAX_ROWS * sizeof *to);
+    memcpy(to, from, n * sizeof *to);
+}
+
+// Columns first..first+47 of dy as blocks (R, TILE_MAX_ROWS), zeros past N up to the end of a
+// block. Row by row, so that each line of dy is fetched once.
+static void pack_dy(const struct dw_args *a, size_t first, size_t end, float *to)
+{
+    for (size_t r = 0; r < a->R; r++) {
+        const float *from = a->dy + r * a->ldy;
+        for (size_t n = first; n < end; n += TILE_MAX_ROWS) {
+            pack_row(to + (n - first) * a->R + r * TILE_MAX_ROWS, from + n,
+                     MIN(end - n, (size_t)TILE_MAX_ROWS));
         }
     }
 }
@@ -92,7 +102,7 @@ static void dw_task(void *arg, size_t chunk, int thread)
     float dy[DW_ROWS * DW_BLOCK];
     float tile[TILE_MAX_ROWS * TILE_MAX_PANELS * LANES];
     size_t first = chunk * DW_BLOCK, end = MIN(a->N, first + DW_BLOCK);
-    pack_dy(a, first, dy);
+    pack_dy(a, first, end, dy);
     for (size_t k = 0; k < a->K; k += TILE_MAX_PANELS * LANES) {
         for (size_t n = first; n < end; n += TILE_MAX_ROWS) {
             dw_tile(a->R, dy + (n - first) * a->R, a->panels + k * DW_ROWS, DW_ROWS * LANES, tile);

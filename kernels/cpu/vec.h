@@ -45,13 +45,21 @@ static inline __mmask16 v16_first(size_t n)
 {
     return (__mmask16)((1u << n) - 1u);
 }
-// The first n lanes (0..16) from memory, the others `fill`; nothing past p[n-1] is touched.
+// The first n lanes (0..16) from memory, the others `fill`; nothing past p[n-1] is touched. Whole
+// vectors go without a mask: a masked store costs Zen 5 tens of cycles.
 static inline v16 v16_load_fill(const float *p, size_t n, float fill)
 {
+    if (n == LANES) {
+        return v16_load(p);
+    }
     return _mm512_mask_loadu_ps(_mm512_set1_ps(fill), v16_first(n), p);
 }
 static inline void v16_store_n(float *p, v16 a, size_t n)
 {
+    if (n == LANES) {
+        v16_store(p, a);
+        return;
+    }
     _mm512_mask_storeu_ps(p, v16_first(n), a);
 }
 static inline v16 v16_add(v16 a, v16 b)
