@@ -1,8 +1,7 @@
-// run.c: opening a run, in the order in which mistakes are cheap to report: folder and lock,
-// configuration, model, data, ledger, memory, weights.
+// run.c: opening a run, in the order in which mistakes are cheap to report: folder and lock, the
+// ledger and its configuration (of a run that goes on), model, data, memory, weights.
 #include "learner/run.h"
 
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 #include "common/clock.h"
 #include "common/fs.h"
 #include "common/log.h"
+#include "learner/recovery.h"
 #include "proto/msg.h"
 
 void run_checkpoint_dir(char *out, size_t cap, uint64_t version)
@@ -110,22 +110,31 @@ static enum err open_compute(struct run *r, struct why *why)
 
 // ---- the ledger's facts about the run ----
 
-static void data_hash_text(const struct run *r, char out[HASH_HEX_LEN + 1])
+struct run_hashes {
+    char model[HASH_HEX_LEN + 1], tokenizer[HASH_HEX_LEN + 1], train[HASH_HEX_LEN + 1],
+        eval[HASH_HEX_LEN + 1];    // "" without evaluation
+};
+
+static void print_hashes(const struct run *r, struct run_hashes *h)
 {
-    hash_hex(tasks_hash(r->train), out);
+    h->eval[0] = '\0';
+    hash_hex(r->model_hash, h->model);
+    hash_hex(source_tokenizer_hash(r->source), h->tokenizer);
+    hash_hex(tasks_hash(r->train), h->train);
+    if (r->eval) {
+        hash_hex(tasks_hash(r->eval), h->eval);
+    }
 }
 
 static enum err put_run(struct run *r, struct why *why)
 {
-    char tokenizer[HASH_HEX_LEN + 1], data[HASH_HEX_LEN + 1], model[HASH_HEX_LEN + 1], seed[32],
-        created[32];
+    char seed[32], created[32];
+    struct run_hashes h;
     struct msg_incarnation id = msg_incarnation_random();
     struct hash128 id_hash;
     memcpy(id_hash.bytes, id.bytes, sizeof id_hash.bytes);
     hash_hex(id_hash, r->run_id);
-    hash_hex(source_tokenizer_hash(r->source), tokenizer);
-    hash_hex(r->model_hash, model);
-    data_hash_text(r, data);
+    print_hashes(r, &h);
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)r->conf.seed);
     snprintf(created, sizeof created, "%lld", (long long)clock_wall_ms());
     char *conf = conf_print(&r->conf);
@@ -138,9 +147,10 @@ static enum err put_run(struct run *r, struct why *why)
     ledger_put_meta(t, "created_ms", created);
     ledger_put_meta(t, "seed", seed);
     ledger_put_meta(t, "model", r->conf.model);
-    ledger_put_meta(t, "model_hash", model);
-    ledger_put_meta(t, "tokenizer_hash", tokenizer);
-    ledger_put_meta(t, "data_hash", data);
+    ledger_put_meta(t, "model_hash", h.model);
+    ledger_put_meta(t, "tokenizer_hash", h.tokenizer);
+    ledger_put_meta(t, "data_hash", h.train);
+    ledger_put_meta(t, "eval_hash", h.eval);
     ledger_put_meta(t, "numerics_id", r->device->ops->numerics_id);
     ledger_put_meta(t, "dtype", r->conf.dtype == CONF_DTYPE_BF16 ? "bf16" : "f32");
     ledger_put_meta(t, "config", conf);
@@ -176,22 +186,22 @@ static void on_conf_change(void *arg, const char *key, const char *was, const ch
                            bool frozen)
 {
     struct conf_changes *c = arg;
-    if (frozen) {
-        if (!c->frozen[0]) {
-            snprintf(c->frozen, sizeof c->frozen,
-                     "%s: this run was started with %.200s, now it is %.200s; it cannot change at "
-                     "resume",
-                     key, was, now);
-        }
-        return;
+    if (!frozen) {
+        LOG_INFO("CONFIG_CHANGED", "key=%s was=\"%s\" now=\"%s\"", key, was, now);
+        ledger_put_config_change(c->txn, key, was, now);
+    } else if (!c->frozen[0]) {
+        snprintf(c->frozen, sizeof c->frozen,
+                 "%s: this run was started with %.200s, now it is %.200s; it cannot change at "
+                 "resume",
+                 key, was, now);
     }
-    LOG_INFO("CONFIG_CHANGED", "key=%s was=\"%s\" now=\"%s\"", key, was, now);
-    ledger_put_config_change(c->txn, key, was, now);
 }
 
-static enum err check_run(struct run *r, struct why *why)
+// Which run this is, and whether the configuration of now may go on with it; changes collects what
+// is to be recorded once everything else fits, too.
+static enum err check_conf(struct run *r, struct ledger_txn *changes, struct why *why)
 {
-    char tokenizer[HASH_HEX_LEN + 1], data[HASH_HEX_LEN + 1], model[HASH_HEX_LEN + 1], *id, *text;
+    char *id, *text, *now;
     struct conf was;
     enum err e = ledger_get_meta(r->ledger, "run_id", &id, why);
     if (e) {
@@ -205,184 +215,46 @@ static enum err check_run(struct run *r, struct why *why)
     }
     e = conf_parse(text, strlen(text), "configuration in the ledger", &was, why);
     free(text);
-    struct conf_changes changes = {.txn = ledger_txn_create(clock_wall_ms())};
-    char *now = conf_print(&r->conf);
-    if (!e && (!changes.txn || !now)) {
-        e = why_set(why, ERR_NOMEM, "out of memory");
+    if (e) {
+        return e;
     }
-    if (!e) {
-        conf_diff(&was, &r->conf, on_conf_change, &changes);
-        ledger_put_meta(changes.txn, "config", now);
-        e = changes.frozen[0] ? why_set(why, ERR_MISMATCH, "%s", changes.frozen) : ERR_OK;
+    struct conf_changes c = {.txn = changes};
+    conf_diff(&was, &r->conf, on_conf_change, &c);
+    if (c.frozen[0]) {
+        return why_set(why, ERR_MISMATCH, "%s", c.frozen);
     }
-    e = e ? e : trainer_hash(r->trainer, &r->model_hash, why);    // as read, before any checkpoint
-    hash_hex(r->model_hash, model);
-    hash_hex(source_tokenizer_hash(r->source), tokenizer);
-    data_hash_text(r, data);
-    e = e ? e : must_equal(r->ledger, "model_hash", model, why);
-    e = e ? e : must_equal(r->ledger, "tokenizer_hash", tokenizer, why);
-    e = e ? e : must_equal(r->ledger, "data_hash", data, why);
-    e = e ? e : must_equal(r->ledger, "numerics_id", r->device->ops->numerics_id, why);
-    e = e ? e : ledger_write(r->ledger, changes.txn, why);
-    ledger_txn_destroy(changes.txn);
+    now = conf_print(&r->conf);
+    if (!now) {
+        return why_set(why, ERR_NOMEM, "out of memory");
+    }
+    ledger_put_meta(changes, "config", now);
     free(now);
-    return e;
+    return ERR_OK;
 }
 
-// ---- weights: the first version, or recovery ----
+// Files may have changed under the same names.
+static enum err check_files(struct run *r, struct why *why)
+{
+    struct run_hashes h;
+    enum err e = trainer_hash(r->trainer, &r->model_hash, why);    // as read: no checkpoint yet
+    if (e) {
+        return e;
+    }
+    print_hashes(r, &h);
+    e = must_equal(r->ledger, "model_hash", h.model, why);
+    e = e ? e : must_equal(r->ledger, "tokenizer_hash", h.tokenizer, why);
+    e = e ? e : must_equal(r->ledger, "data_hash", h.train, why);
+    e = e ? e : must_equal(r->ledger, "eval_hash", h.eval, why);
+    return e ? e : must_equal(r->ledger, "numerics_id", r->device->ops->numerics_id, why);
+}
+
+// ---- the whole ----
 
 static enum err start_fresh(struct run *r, struct why *why)
 {
     enum err e = trainer_publish(r->trainer, 1, &r->model_hash, why);
     return e ? e : put_run(r, why);
 }
-
-// Loads the newest checkpoint that can be read; there may be none: then the model itself stands, at
-// the step and version that the present branch begins with. Not published yet. The version is the
-// ledger's: a branch gives the checkpoint that it starts from another one than its files say.
-static enum err load_newest(struct run *r, const struct ledger_heads *h, uint64_t *step,
-                            uint64_t *version, struct why *why)
-{
-    struct ledger_checkpoint cp;
-    for (size_t before = 0;; before++) {
-        enum err e = ledger_get_checkpoint(r->ledger, before, &cp, why);
-        if (e == ERR_NOT_FOUND && h->base_step > 0) {
-            return why_set(why, e, "%s: branch %llu begins at step %llu, and no checkpoint is left",
-                           r->dir, (unsigned long long)h->branch, (unsigned long long)h->base_step);
-        }
-        if (e == ERR_NOT_FOUND) {
-            *step = 0;
-            *version = h->base_version;
-            return ERR_OK;
-        }
-        if (e) {
-            return e;
-        }
-        uint64_t saved_step = 0, saved_version;
-        char *dir = fs_path("%s/%s", r->dir, cp.dir);
-        e = dir ? trainer_load(r->trainer, dir, &saved_step, &saved_version, why) : ERR_NOMEM;
-        free(dir);
-        if (!e && saved_step == cp.step) {
-            r->checkpoint_step = *step = cp.step;
-            *version = cp.version;
-            return ERR_OK;
-        }
-        LOG_WARN("CHECKPOINT_UNUSABLE", "dir=%s cause=\"%s\"", cp.dir,
-                 e ? why->text : "its state names another step");
-    }
-}
-
-static enum err compare_version(struct run *r, uint64_t version, struct hash128 have,
-                                struct why *why)
-{
-    struct ledger_version v;
-    char a[HASH_HEX_LEN + 1], b[HASH_HEX_LEN + 1];
-    enum err e = ledger_get_version(r->ledger, version, &v, why);
-    if (e || hash_equal(v.weights_hash, have)) {
-        return e;
-    }
-    hash_hex(v.weights_hash, a);
-    hash_hex(have, b);
-    return why_set(
-        why, ERR_MISMATCH,
-        "version %llu: the ledger has weights %s, this machine computes %s (another CPU family or "
-        "build); go back, or go on from the newest checkpoint with --resume branch",
-        (unsigned long long)version, a, b);
-}
-
-static enum err rerun_step(struct run *r, uint64_t branch, uint64_t step, uint64_t *version,
-                           struct why *why)
-{
-    struct ledger_step *s;
-    struct train_result result;
-    enum err e = ledger_load_step(r->ledger, branch, step, &s, why);
-    if (e) {
-        return e;
-    }
-    if (!s->no_signal) {
-        e = trainer_step(r->trainer, &s->train, &result, NULL, why);
-        e = e ? e : compare_version(r, s->train.new_version, result.weights_hash, why);
-        if (!e) {
-            *version = s->train.new_version;
-            r->steps_rerun++;
-            LOG_INFO("STEP_RERUN", "step=%llu version=%llu", (unsigned long long)step,
-                     (unsigned long long)*version);
-        }
-    }
-    ledger_step_free(s);
-    return e;
-}
-
-static enum err recover(struct run *r, struct why *why)
-{
-    struct ledger_heads h;
-    struct hash128 hash;
-    uint64_t step = 0, version = 0;
-    double start = clock_mono_s();
-    enum err e = ledger_get_heads(r->ledger, &h, why);
-    e = e ? e : load_newest(r, &h, &step, &version, why);
-    e = e ? e : trainer_publish(r->trainer, version, &hash, why);
-    e = e ? e : compare_version(r, version, hash, why);
-    for (uint64_t s = step + 1; !e && s <= h.last_done; s++) {
-        e = rerun_step(r, h.branch, s, &version, why);
-    }
-    if (!e && version != h.newest_version) {
-        e = why_set(why, ERR_CORRUPT, "ledger: the newest version is %llu, its steps lead to %llu",
-                    (unsigned long long)h.newest_version, (unsigned long long)version);
-    }
-    r->recovery_s = clock_mono_s() - start;
-    return e;
-}
-
-static enum err branch_off(struct run *r, struct why *why)
-{
-    struct ledger_heads h;
-    struct hash128 hash;
-    uint64_t step = 0, version = 0;
-    enum err e = ledger_get_heads(r->ledger, &h, why);
-    e = e ? e : load_newest(r, &h, &step, &version, why);
-    e = e ? e : trainer_publish(r->trainer, h.next_version, &hash, why);
-    if (e) {
-        return e;
-    }
-    struct ledger_txn *t = ledger_txn_create(clock_wall_ms());
-    if (!t) {
-        return why_set(why, ERR_NOMEM, "out of memory");
-    }
-    ledger_put_branch(t, step, version, h.branch + 1, h.next_version, hash);
-    e = ledger_write(r->ledger, t, why);
-    ledger_txn_destroy(t);
-    LOG_INFO("BRANCH", "branch=%llu step=%llu version=%llu", (unsigned long long)h.branch + 1,
-             (unsigned long long)step, (unsigned long long)h.next_version);
-    return e;
-}
-
-// Folders under checkpoints/ that the ledger does not name are what a crash left of a checkpoint
-// being written.
-static void remove_orphans(struct run *r)
-{
-    char *folder = fs_path("%s/checkpoints", r->dir);
-    DIR *d = folder ? opendir(folder) : NULL;
-    for (struct dirent *entry; d && (entry = readdir(d));) {
-        struct ledger_checkpoint cp;
-        bool known = entry->d_name[0] == '.' && (!entry->d_name[1] || entry->d_name[1] == '.');
-        for (size_t i = 0; !known && ledger_get_checkpoint(r->ledger, i, &cp, NULL) == ERR_OK;
-             i++) {
-            known = strcmp(cp.dir + strlen("checkpoints/"), entry->d_name) == 0;
-        }
-        char *path = known ? NULL : fs_path("%s/%s", folder, entry->d_name);
-        if (path && fs_remove_tree(path, NULL) == ERR_OK) {
-            LOG_INFO("ORPHAN_REMOVED", "path=%s", path);
-        }
-        free(path);
-    }
-    if (d) {
-        closedir(d);
-    }
-    free(folder);
-}
-
-// ---- the whole ----
 
 static enum err open_folder(struct run *r, enum run_mode mode, struct why *why)
 {
@@ -426,26 +298,48 @@ static bool ledger_is_empty(struct run *r)
     return false;
 }
 
+// A run that goes on: its ledger and its configuration come first, since they cost nothing to
+// check; then files against hashes, then weights.
+static enum err open_existing(struct run *r, enum run_mode mode, struct why *why)
+{
+    struct ledger_txn *changes = ledger_txn_create(clock_wall_ms());
+    enum err e = changes ? check_conf(r, changes, why) : why_set(why, ERR_NOMEM, "out of memory");
+    e = e ? e : open_model(r, why);
+    e = e ? e : open_data(r, why);
+    e = e ? e : open_compute(r, why);
+    e = e ? e : check_files(r, why);
+    e = e ? e : ledger_write(r->ledger, changes, why);
+    ledger_txn_destroy(changes);
+    return e ? e : mode == RUN_BRANCH ? recovery_branch(r, why) : recovery_resume(r, why);
+}
+
+// A new run gets a ledger only when everything else is there: a mistake leaves nothing behind that
+// would have to be resumed or removed.
+static enum err open_new(struct run *r, struct why *why)
+{
+    enum err e = open_model(r, why);
+    e = e ? e : open_data(r, why);
+    e = e ? e : open_compute(r, why);
+    e = e || r->ledger ? e : open_ledger(r, why);
+    return e ? e : start_fresh(r, why);
+}
+
 enum err run_open(const struct conf *c, enum run_mode mode, struct run *out, struct why *why)
 {
     struct run r = {.conf = *c, .lock_fd = -1};
     snprintf(r.dir, sizeof r.dir, "%s", c->run_dir);
     enum err e = open_folder(&r, mode, why);
-    e = e ? e : open_model(&r, why);
-    e = e ? e : open_data(&r, why);
-    e = e ? e : open_compute(&r, why);
-    e = e ? e : open_ledger(&r, why);
-    if (!e && ledger_is_empty(&r)) {
-        e = start_fresh(&r, why);
-    } else if (!e) {
-        e = check_run(&r, why);
-        e = e ? e : mode == RUN_BRANCH ? branch_off(&r, why) : recover(&r, why);
+    if (!e && mode != RUN_START) {
+        e = open_ledger(&r, why);
+    }
+    if (!e) {
+        e = r.ledger && !ledger_is_empty(&r) ? open_existing(&r, mode, why) : open_new(&r, why);
     }
     if (e) {
         run_close(&r);
         return e;
     }
-    remove_orphans(&r);
+    recovery_remove_orphans(&r);
     *out = r;
     return ERR_OK;
 }
