@@ -20,7 +20,7 @@
 #include "proto/bus.h"
 #include "proto/http.h"
 
-enum { SERVICE_HEARTBEAT_MS = 1000, SERVICE_KEPT_MAX = 1000 };
+enum { SERVICE_HEARTBEAT_MS = 1000, SERVICE_KEPT_MAX = 1000, SERVICE_GUESTS = 1024 };
 
 struct service {
     struct run *run;
@@ -37,6 +37,8 @@ struct service {
     struct parked parked;
     bool retry_generate, retry_score, retry_version;
     char *token, *address, *chunk;
+    struct msg_incarnation guests[SERVICE_GUESTS];    // who showed the token; a ring
+    size_t n_guests;
     FILE *metrics;
     // the step that is running, and what is known about it before it ends
     json_t *step_stats;

@@ -28,6 +28,35 @@ static bool token_ok(const struct service *s, const struct msg_text *given)
     return !differ;
 }
 
+// Where a token is asked for, nobody reads weights or sends samples who has not shown it. A learner
+// that restarts forgets its guests; they say hello again when their heartbeat is answered "unknown".
+static bool is_guest(const struct service *s, struct msg_incarnation who)
+{
+    size_t n = MIN(s->n_guests, (size_t)SERVICE_GUESTS);
+    for (size_t i = 0; s->token && i < n; i++) {
+        if (msg_incarnation_equal(s->guests[i], who)) {
+            return true;
+        }
+    }
+    return !s->token;
+}
+
+static void remember_guest(struct service *s, struct msg_incarnation who)
+{
+    if (!is_guest(s, who)) {
+        s->guests[s->n_guests++ % SERVICE_GUESTS] = who;
+    }
+}
+
+static bool turned_away(const struct service *s, struct bus_request *r, struct msg_incarnation who)
+{
+    if (is_guest(s, who)) {
+        return false;
+    }
+    bus_reply_fault(r, ERR_DENIED, "unknown process: say hello, with the token");
+    return true;
+}
+
 static void on_hello(struct service *s, struct bus_request *r, uint64_t now)
 {
     const struct msg_hello *h = &bus_request_msg(r)->hello;
@@ -50,6 +79,7 @@ static void on_hello(struct service *s, struct bus_request *r, uint64_t now)
         bus_reply_fault(r, e, why.text);
         return;
     }
+    remember_guest(s, h->incarnation);
     LOG_INFO("HELLO", "role=%s name=\"%s\" detail=\"%s\"",
              h->role == MSG_ROLE_ACTOR ? "actor" : "verifier", h->name.data, h->detail.data);
     struct msg m = {.type = MSG_WELCOME,
@@ -252,11 +282,19 @@ void service_on_request(void *arg, struct bus_request *r)
         on_heartbeat(s, r, now);
         break;
     case MSG_FETCH_WEIGHTS:
-        on_fetch(s, r);
+        if (!turned_away(s, r, m->fetch_weights.incarnation)) {
+            on_fetch(s, r);
+        }
         break;
     case MSG_SUBMIT_SAMPLE:
+        if (!turned_away(s, r, m->submit_sample.incarnation)) {
+            on_submit(s, r, now);
+        }
+        break;
     case MSG_SUBMIT_VERDICT:
-        on_submit(s, r, now);
+        if (!turned_away(s, r, m->submit_verdict.incarnation)) {
+            on_submit(s, r, now);
+        }
         break;
     case MSG_LEASE_GENERATE:
         park_or_try(s, r, try_generate, m->lease_generate.timeout_ms, now);
