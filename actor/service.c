@@ -413,7 +413,7 @@ static void on_stop(void *arg, const char *cause)
 enum err actor_service_run(const struct actor_options *o, struct why *why)
 {
     struct service s = {.o = o};
-    enum err e = session_init(&s.session, o->token_file, why);
+    enum err e = session_init(&s.session, o->name, o->token_file, why);
     if (e) {
         return e;
     }

@@ -15,12 +15,13 @@
 
 #include "common/conf.h"
 
+// Texts are borrowed for the whole run.
 struct actor_options {
-    char connect[CONF_STR];    // the learner's "do" address
-    char name[64];
-    char token_file[CONF_STR];    // "" = none
-    char device[32];              // device_open kind
-    int threads;                  // 0 = cores
+    const char *connect;    // the learner's "do" address
+    const char *name;
+    const char *token_file;    // "" = none
+    const char *device;        // device_open kind
+    int threads;               // 0 = cores
     size_t slots, prefill_rows, kv_bytes;
 };
 

@@ -2,59 +2,31 @@
 //
 // Exit status: 0 the run is complete, 130 stopped (it can be resumed), 1 an error (said on stderr),
 // 2 a wrong command line.
-#include <getopt.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "common/args.h"
 #include "common/log.h"
 #include "learner/service.h"
 
-static const char usage[] =
-    "usage: caravan-learner --config FILE [--set KEY=VALUE]...\n"
-    "       caravan-learner --resume RUN_DIR [--branch] [--config FILE] [--set KEY=VALUE]...\n"
-    "Owns a run: prompts, ledger, optimiser, policy. Actors and verifiers connect to it. `caravan "
-    "run` starts all of them.\n\n"
-    "  --config FILE    the run's configuration (caravan config --print writes the manual)\n"
-    "  --set KEY=VALUE  overrides one key, for example --set optim.lr=1e-5\n"
-    "  --resume DIR     goes on with the run in DIR, with its own configuration unless --config is "
-    "given\n"
-    "  --branch         with --resume: from the newest checkpoint as a new branch, when this "
-    "machine cannot reproduce the recorded weights\n";
-
-static const struct option long_options[] = {
-    {"config", required_argument, NULL, 'c'}, {"set", required_argument, NULL, 's'},
-    {"resume", required_argument, NULL, 'r'}, {"branch", no_argument, NULL, 'b'},
-    {"help", no_argument, NULL, 'h'},         {0},
-};
-
-struct arguments {
+struct options {
     const char *config, *resume;
     bool branch;
-    const char *set[128];
-    size_t n_set;
+    struct arg_list set;
 };
 
-static bool parse(int argc, char **argv, struct arguments *a)
-{
-    for (int c; (c = getopt_long(argc, argv, "h", long_options, NULL)) != -1;) {
-        if (c == 'c') {
-            a->config = optarg;
-        } else if (c == 'r') {
-            a->resume = optarg;
-        } else if (c == 'b') {
-            a->branch = true;
-        } else if (c == 's' && a->n_set < ARRAY_LEN(a->set)) {
-            a->set[a->n_set++] = optarg;
-        } else if (c == 'h') {
-            fputs(usage, stdout);
-            exit(0);
-        } else {
-            return false;
-        }
-    }
-    return optind == argc && (a->config || a->resume) && (!a->branch || a->resume);
-}
+static const struct arg args[] = {
+    {"config", ARG_TEXT, offsetof(struct options, config), 0, 0, "FILE",
+     "the run's configuration (caravan config --print writes the manual)"},
+    {"set", ARG_LIST, offsetof(struct options, set), 0, 0, "KEY=VALUE",
+     "overrides one key, for example --set optim.lr=1e-5; may be given again"},
+    {"resume", ARG_TEXT, offsetof(struct options, resume), 0, 0, "DIR",
+     "goes on with the run in DIR, with its own configuration unless --config is given"},
+    {"branch", ARG_FLAG, offsetof(struct options, branch), 0, 0, NULL,
+     "with --resume: from the newest checkpoint as a new branch, when this machine cannot "
+     "reproduce the recorded weights"},
+    {0},
+};
 
 static enum err override(struct conf *c, const char *assignment, struct why *why)
 {
@@ -68,12 +40,12 @@ static enum err override(struct conf *c, const char *assignment, struct why *why
     return conf_set(c, key, eq + 1, "--set", why);
 }
 
-static enum err read_conf(const struct arguments *a, struct conf *c, struct why *why)
+static enum err read_conf(const struct options *a, struct conf *c, struct why *why)
 {
     conf_defaults(c);
     enum err e = a->config ? conf_load(a->config, c, why) : run_stored_conf(a->resume, c, why);
-    for (size_t i = 0; !e && i < a->n_set; i++) {
-        e = override(c, a->set[i], why);
+    for (size_t i = 0; !e && i < a->set.n; i++) {
+        e = override(c, a->set.v[i], why);
     }
     if (!e && a->resume) {
         e = conf_set(c, "run_dir", a->resume, "--resume", why);
@@ -88,22 +60,28 @@ static enum err read_conf(const struct arguments *a, struct conf *c, struct why 
 
 int main(int argc, char **argv)
 {
-    struct arguments a = {0};
-    if (!parse(argc, argv, &a)) {
-        fputs(usage, stderr);
+    static const struct args_spec spec = {
+        args, 0, 0, "caravan-learner --config FILE | --resume DIR [--branch] [--set KEY=VALUE]..."};
+    struct options o = {0};
+    int rc = args_main(&spec,
+                       "Owns a run: prompts, ledger, optimiser, policy. Actors and verifiers "
+                       "connect to it. `caravan run` starts all of them.",
+                       argc, argv, &o, stdout, stderr);
+    if (rc >= 0) {
+        return rc;
+    }
+    if ((!o.config && !o.resume) || (o.branch && !o.resume)) {
+        fprintf(stderr, "caravan-learner: expected --config FILE or --resume DIR%s\n",
+                o.branch ? " (--branch goes with --resume)" : "");
         return 2;
     }
     log_setup("learner", LOG_LEVEL_INFO);
     struct conf conf;
     struct run run = {.lock_fd = -1};
-    struct why why = {0};
-    enum err e = read_conf(&a, &conf, &why);
-    e = e ? e
-          : run_open(&conf,
-                     !a.resume  ? RUN_START
-                     : a.branch ? RUN_BRANCH
-                                : RUN_RESUME,
-                     &run, &why);
+    struct why why = {""};
+    enum run_mode mode = !o.resume ? RUN_START : o.branch ? RUN_BRANCH : RUN_RESUME;
+    enum err e = read_conf(&o, &conf, &why);
+    e = e ? e : run_open(&conf, mode, &run, &why);
     bool opened = !e;
     e = e ? e : learner_service_run(&run, &why);
     if (e && e != ERR_CANCELLED) {

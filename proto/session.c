@@ -9,9 +9,13 @@
 
 enum { HEARTBEAT_MS = 1000, HEARTBEAT_MIN_MS = 50 };
 
-enum err session_init(struct session *s, const char *token_file, struct why *why)
+enum err session_init(struct session *s, const char *name, const char *token_file, struct why *why)
 {
     char *token = NULL;
+    size_t len = strlen(name);
+    if (len == 0 || len > LIMIT_NAME_BYTES) {
+        return why_set(why, ERR_INVALID, "name: %zu bytes, expected 1..%d", len, LIMIT_NAME_BYTES);
+    }
     enum err e = token_file[0] ? fs_read_token(token_file, &token, why) : ERR_OK;
     if (!e) {
         *s = (struct session){

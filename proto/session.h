@@ -19,8 +19,10 @@ struct session {
     uint64_t waits_since_ms;    // 0 = nothing is waited for
 };
 
-// A fresh incarnation. token_file "" = none; it is read here.
-MUST_CHECK enum err session_init(struct session *s, const char *token_file, struct why *why);
+// A fresh incarnation. The name is checked (1 to LIMIT_NAME_BYTES bytes), the token file read ("" =
+// none).
+MUST_CHECK enum err session_init(struct session *s, const char *name, const char *token_file,
+                                 struct why *why);
 void session_fini(struct session *s);    // fine on a zeroed struct
 // Takes a WELCOME over: wait endpoint, heartbeat interval; greeted = true. ERR_MISMATCH: the learner
 // serves another run than the one that we hold work of.

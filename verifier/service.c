@@ -485,7 +485,7 @@ static enum err start(struct service *s, struct why *why)
 enum err verifier_service_run(const struct verifier_options *o, struct why *why)
 {
     struct service s = {.o = o, .workers = o->workers ? o->workers : (uint32_t)pool_cores()};
-    enum err e = session_init(&s.session, o->token_file, why);
+    enum err e = session_init(&s.session, o->name, o->token_file, why);
     if (e) {
         return e;
     }

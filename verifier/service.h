@@ -11,11 +11,12 @@
 
 #include "common/conf.h"
 
+// Texts are borrowed for the whole run.
 struct verifier_options {
-    char connect[CONF_STR];    // the learner's "do" address
-    char name[64];
-    char token_file[CONF_STR];       // "" = none
-    char worker_binary[CONF_STR];    // "" = caravan-verify-worker beside this executable
+    const char *connect;    // the learner's "do" address
+    const char *name;
+    const char *token_file;       // "" = none
+    const char *worker_binary;    // "" = caravan-verify-worker beside this executable
     enum conf_sandbox sandbox;
     uint32_t workers;        // 0 = cores
     uint32_t deadline_ms;    // of a job that names none
