@@ -163,7 +163,7 @@ static enum err put_run(struct run *r, struct why *why)
 
 static enum err must_equal(struct ledger *l, const char *key, const char *now, struct why *why)
 {
-    char *was;
+    char *was = NULL;
     enum err e = ledger_get_meta(l, key, &was, why);
     if (!e && strcmp(was, now) != 0) {
         e = why_set(why, ERR_MISMATCH,
@@ -171,9 +171,7 @@ static enum err must_equal(struct ledger *l, const char *key, const char *now, s
                     "tokenizer and data",
                     key, was, now);
     }
-    if (!e) {
-        free(was);
-    }
+    free(was);
     return e;
 }
 
