@@ -44,7 +44,7 @@ static enum err load_newest(struct run *r, const struct ledger_heads *h, uint64_
         e = dir ? trainer_load(r->trainer, dir, &saved_step, &saved_version, why) : ERR_NOMEM;
         free(dir);
         if (!e && saved_step == cp.step) {
-            r->checkpoint_step = *step = cp.step;
+            r->checkpoint_step = r->last_step = *step = cp.step;
             *version = cp.version;
             return ERR_OK;
         }
@@ -85,6 +85,7 @@ static enum err rerun_step(struct run *r, uint64_t branch, uint64_t step, uint64
         e = e ? e : compare_version(r, s->train.new_version, result.weights_hash, why);
         if (!e) {
             *version = s->train.new_version;
+            r->last_step = step;
             r->steps_rerun++;
             LOG_INFO("STEP_RERUN", "step=%llu version=%llu", (unsigned long long)step,
                      (unsigned long long)*version);

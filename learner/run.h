@@ -43,6 +43,7 @@ struct run {
     uint32_t stop_ids[32];
     size_t n_stop_ids;
     uint64_t checkpoint_step;    // newest checkpoint
+    uint64_t last_step;          // the trainer's state is that after this one
     uint64_t steps_rerun;        // by recovery, all with equal hashes
     double recovery_s;
 };

@@ -202,7 +202,8 @@ static enum err open_core(struct service *s, struct why *why)
 static enum err serve(struct service *s)
 {
     s->last_version = coordinator_newest_version(s->coordinator);
-    s->checkpoint_step = s->last_step = s->run->checkpoint_step;
+    s->checkpoint_step = s->run->checkpoint_step;
+    s->last_step = s->run->last_step;
     s->checkpoint_s = s->train_idle_since_s = clock_mono_s();
     uv_timer_init(&s->loop, &s->tick);
     s->tick.data = s;

@@ -50,7 +50,7 @@ struct service {
     size_t n_kept;
     uint64_t checkpoint_step, last_step, last_version;
     double checkpoint_s;    // when the last one was asked for
-    bool checkpoint_runs, exporting, complete, stopping, bus_closed, journal_closed;
+    bool checkpoint_runs, final_asked, exporting, complete, stopping, bus_closed, journal_closed;
     unsigned ticks;
     enum err failure;
     struct why why;

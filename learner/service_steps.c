@@ -285,9 +285,15 @@ void service_on_train_done(void *arg, const struct train_done *d)
 // After the last evaluation: a checkpoint of the final state, then the export, then the end.
 void service_finish(struct service *s)
 {
-    service_maybe_checkpoint(s, true);
     if (s->checkpoint_runs || s->exporting) {
-        return;
+        return;    // its outcome comes back here
+    }
+    if (!s->final_asked) {
+        s->final_asked = true;    // once: a full disk must not keep the run from ending
+        service_maybe_checkpoint(s, true);
+        if (s->checkpoint_runs) {
+            return;
+        }
     }
     s->exporting = true;
     if (train_thread_export(s->train)) {

@@ -425,7 +425,7 @@ static void a_checkpoint_saves_what_comes_before_it(void **state)
     step(f);
     restart(f, RUN_RESUME);
     assert_int_equal(f->run.steps_rerun, 1);
-    assert_int_equal(f->run.checkpoint_step, 2);
+    assert_true(f->run.checkpoint_step == 2 && f->run.last_step == 3);
     assert_serves(f, 4, f->hash[4]);
 }
 
