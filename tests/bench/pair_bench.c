@@ -230,6 +230,23 @@ static struct window measure_pair(struct director *d, const struct policy *p)
     return quiet_window(d, share);
 }
 
+static double ratio(const struct director *d, size_t policy, int repeat, int role)
+{
+    return d->pair[policy][repeat].rate[role] / d->alone[role][repeat].rate[role];
+}
+
+// One line per repeat, so that a bench that is cut short has still said something.
+static void print_repeat(const struct director *d, int repeat)
+{
+    fprintf(stderr, "repeat %d of %d:", repeat + 1, d->repeats);
+    for (size_t i = 0; i < d->n_policies; i++) {
+        double decode = ratio(d, i, repeat, DECODE), train = ratio(d, i, repeat, TRAIN);
+        fprintf(stderr, "  %s %.3f + %.3f = %.3f, others %.0f%%", d->policies[i].text, decode,
+                train, decode + train, 100 * d->pair[i][repeat].others);
+    }
+    fprintf(stderr, "\n");
+}
+
 // The order turns by one with every repeat.
 static void measure_repeat(struct director *d, int repeat)
 {
@@ -242,15 +259,10 @@ static void measure_repeat(struct director *d, int repeat)
             d->pair[k - ROLES][repeat] = measure_pair(d, &d->policies[k - ROLES]);
         }
     }
-    fprintf(stderr, "repeat %d of %d\n", repeat + 1, d->repeats);
+    print_repeat(d, repeat);
 }
 
 // ---- the table
-
-static double ratio(const struct director *d, size_t policy, int repeat, int role)
-{
-    return d->pair[policy][repeat].rate[role] / d->alone[role][repeat].rate[role];
-}
 
 static void print_alone(const struct director *d, int role)
 {
