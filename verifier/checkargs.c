@@ -6,10 +6,9 @@
 #include "verifier/checkargs.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
-static const char *type_name(const json_t *v)
+static const char *json_name(const json_t *v)
 {
     switch (json_typeof(v)) {
     case JSON_OBJECT:
@@ -28,94 +27,114 @@ static const char *type_name(const json_t *v)
     }
 }
 
-static enum err parse_integer(const char *name, const json_t *v, struct check_arg *out,
-                              struct why *why)
+static void parse_integer(struct scratch *a, const char *name, const json_t *v,
+                          struct check_arg *out)
 {
-    double real = json_is_number(v) ? json_number_value(v) : -1;
     if (!json_is_number(v)) {
-        return why_set(why, ERR_INVALID, "%s: %s, expected an integer", name, type_name(v));
+        scratch_fail(a, ERR_INVALID, "%s: %s, expected an integer", name, json_name(v));
     }
-    if (real < 0 || real > 1e15 || real != floor(real)) {
-        return why_set(why, ERR_INVALID, "%s: %g is not an integer >= 0", name, real);
+    double real = json_number_value(v);
+    if (!(real >= 0 && real <= 1e15 && real == floor(real))) {
+        scratch_fail(a, ERR_INVALID, "%s: %g is not an integer >= 0", name, real);
     }
     out->integer = json_is_integer(v) ? json_integer_value(v) : (int64_t)real;
-    return ERR_OK;
 }
 
-static enum err parse_string(const char *name, const json_t *v, struct pytext *out, struct why *why)
+static void parse_number(struct scratch *a, const char *name, const json_t *v,
+                         struct check_arg *out)
+{
+    if (!json_is_number(v)) {
+        scratch_fail(a, ERR_INVALID, "%s: %s, expected a number", name, json_name(v));
+    }
+    out->number = json_number_value(v);
+}
+
+static void parse_bool(struct scratch *a, const char *name, const json_t *v, struct check_arg *out)
+{
+    if (!json_is_boolean(v)) {
+        scratch_fail(a, ERR_INVALID, "%s: %s, expected true or false", name, json_name(v));
+    }
+    out->integer = json_is_true(v);
+}
+
+static struct pyspan parse_string(struct scratch *a, const char *name, const json_t *v)
 {
     if (!json_is_string(v)) {
-        return why_set(why, ERR_INVALID, "%s: %s, expected a string", name, type_name(v));
+        scratch_fail(a, ERR_INVALID, "%s: %s, expected a string", name, json_name(v));
     }
-    return pytext_decode(json_string_value(v), json_string_length(v), out);
+    return pytext_decode(a, json_string_value(v), json_string_length(v));
 }
 
-static enum err parse_list(const char *name, const json_t *v, struct check_arg *out,
-                           struct why *why)
+static struct pylist parse_list(struct scratch *a, const char *name, const json_t *v)
 {
     size_t n = json_array_size(v);
     if (!json_is_array(v) || n == 0 || n > CHECK_MAX_LIST) {
-        return why_set(why, ERR_INVALID, "%s: expected a list of 1..%d strings", name,
-                       CHECK_MAX_LIST);
+        scratch_fail(a, ERR_INVALID, "%s: expected a list of 1..%d strings", name, CHECK_MAX_LIST);
     }
-    out->list = calloc(n, sizeof *out->list);
-    if (!out->list) {
-        return ERR_NOMEM;
+    struct pylist list = {scratch_array(a, n, sizeof *list.v), n};
+    for (size_t i = 0; i < n; i++) {
+        list.v[i] = parse_string(a, name, json_array_get(v, i));
     }
-    enum err e = ERR_OK;
-    for (size_t i = 0; i < n && !e; i++) {
-        e = parse_string(name, json_array_get(v, i), &out->list[i], why);
-        out->n_list = i + 1;
-    }
-    return e;
+    return list;
 }
 
-static enum err parse_relation(const char *name, const json_t *v, struct check_arg *out,
-                               struct why *why)
+static void parse_relation(struct scratch *a, const char *name, const json_t *v,
+                           struct check_arg *out)
 {
     const char *s = json_is_string(v) ? json_string_value(v) : "";
     if (strcmp(s, "less than") != 0 && strcmp(s, "at least") != 0) {
-        return why_set(why, ERR_INVALID, "%s: expected \"less than\" or \"at least\"", name);
+        scratch_fail(a, ERR_INVALID, "%s: expected \"less than\" or \"at least\"", name);
     }
     out->relation = s[0] == 'l' ? CHECK_LESS_THAN : CHECK_AT_LEAST;
-    return ERR_OK;
 }
 
-static enum err parse_value(const struct check_arg_spec *spec, const json_t *v,
-                            struct check_arg *out, struct why *why)
+static void parse_value(struct scratch *a, const struct check_arg_spec *spec, const json_t *v,
+                        struct check_arg *out)
 {
     switch (spec->type) {
     case CHECK_ARG_INT:
-        return parse_integer(spec->name, v, out, why);
+        parse_integer(a, spec->name, v, out);
+        break;
+    case CHECK_ARG_NUMBER:
+        parse_number(a, spec->name, v, out);
+        break;
+    case CHECK_ARG_BOOL:
+        parse_bool(a, spec->name, v, out);
+        break;
     case CHECK_ARG_STR:
-        return parse_string(spec->name, v, &out->text, why);
+        out->text = parse_string(a, spec->name, v);
+        break;
     case CHECK_ARG_STR_LIST:
-        return parse_list(spec->name, v, out, why);
+        out->list = parse_list(a, spec->name, v);
+        break;
     case CHECK_ARG_RELATION:
-        return parse_relation(spec->name, v, out, why);
+        parse_relation(a, spec->name, v, out);
+        break;
     case CHECK_ARG_END:
         break;
     }
-    return ERR_INVALID;
 }
 
-static enum err parse_one(const struct check_arg_spec *spec, const json_t *kwargs,
-                          struct check_arg *out, struct why *why)
+static void parse_one(struct scratch *a, const struct check_arg_spec *spec, const json_t *kwargs,
+                      struct check_arg *out)
 {
     const json_t *v = json_object_get(kwargs, spec->name);
     if (v && !json_is_null(v)) {
-        return parse_value(spec, v, out, why);
+        parse_value(a, spec, v, out);
+        return;
     }
     if (!spec->fallback) {
-        return why_set(why, ERR_INVALID, "%s: missing", spec->name);
+        scratch_fail(a, ERR_INVALID, "%s: missing", spec->name);
     }
     json_t *fallback = json_loads(spec->fallback, JSON_DECODE_ANY, NULL);
-    enum err e = fallback ? parse_value(spec, fallback, out, why) : ERR_NOMEM;
+    if (!fallback) {
+        scratch_fail(a, ERR_NOMEM, "out of memory");
+    }
+    parse_value(a, spec, fallback, out);
     json_decref(fallback);
-    return e;
 }
 
-static enum err refuse_unknown(const struct check_row *row, const json_t *kwargs, struct why *why)
+static void refuse_unknown(struct scratch *a, const struct check_row *row, const json_t *kwargs)
 {
     const char *key;
     json_t *value;
@@ -126,37 +145,36 @@ static enum err refuse_unknown(const struct check_row *row, const json_t *kwargs
             known = known || strcmp(key, spec->name) == 0;
         }
         if (!known) {
-            return why_set(why, ERR_INVALID, "%.40s: unknown argument", key);
+            scratch_fail(a, ERR_INVALID, "%.40s: unknown argument", key);
         }
     }
-    return ERR_OK;
 }
 
-enum err checkargs_parse(const struct check_row *row, const json_t *kwargs,
-                         struct check_arg args[CHECK_MAX_ARGS], struct why *why)
+struct check_arg *checkargs_parse(struct scratch *a, const struct check_row *row,
+                                  const json_t *kwargs)
 {
-    memset(args, 0, CHECK_MAX_ARGS * sizeof *args);
+    struct check_arg *args = scratch_zeroed(a, CHECK_MAX_ARGS * sizeof *args);
     if (kwargs && !json_is_object(kwargs) && !json_is_null(kwargs)) {
-        return why_set(why, ERR_INVALID, "kwargs: %s, expected an object", type_name(kwargs));
+        scratch_fail(a, ERR_INVALID, "kwargs: %s, expected an object", json_name(kwargs));
     }
-    enum err e = json_is_object(kwargs) ? refuse_unknown(row, kwargs, why) : ERR_OK;
-    for (size_t i = 0; row->args[i].type != CHECK_ARG_END && !e; i++) {
-        e = parse_one(&row->args[i], kwargs, &args[i], why);
+    if (json_is_object(kwargs)) {
+        refuse_unknown(a, row, kwargs);
     }
-    if (e) {
-        checkargs_fini(args);
+    for (size_t i = 0; row->args[i].type != CHECK_ARG_END; i++) {
+        parse_one(a, &row->args[i], kwargs, &args[i]);
     }
-    return e;
+    return args;
 }
 
-void checkargs_fini(struct check_arg args[CHECK_MAX_ARGS])
+const char *checkargs_type_name(enum check_arg_type type)
 {
-    for (size_t i = 0; i < CHECK_MAX_ARGS; i++) {
-        pytext_fini(&args[i].text);
-        for (size_t k = 0; k < args[i].n_list; k++) {
-            pytext_fini(&args[i].list[k]);
-        }
-        free(args[i].list);
-        args[i] = (struct check_arg){0};
-    }
+    static const char *const names[] = {
+        [CHECK_ARG_INT] = "integer",
+        [CHECK_ARG_NUMBER] = "number",
+        [CHECK_ARG_BOOL] = "flag",
+        [CHECK_ARG_STR] = "text",
+        [CHECK_ARG_STR_LIST] = "list of texts",
+        [CHECK_ARG_RELATION] = "\"less than\" or \"at least\"",
+    };
+    return (size_t)type < ARRAY_LEN(names) && names[type] ? names[type] : "";
 }

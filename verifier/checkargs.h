@@ -2,7 +2,7 @@
 //
 // A check's row declares its arguments; this is the only reader of them, so every check refuses the
 // same mistakes in the same words. Arguments come from data rows: they are untrusted and bounded by
-// the request's own limits. Runs in the worker. Texts are owned by args until checkargs_fini.
+// the request's own limits. Runs in the worker.
 #ifndef CARAVAN_VERIFIER_CHECKARGS_H
 #define CARAVAN_VERIFIER_CHECKARGS_H
 
@@ -10,11 +10,12 @@
 
 #include "verifier/check.h"
 
-// Fills args[0..CHECK_MAX_ARGS) in table order from `kwargs` (an object, null or NULL). Members
-// with the value null count as absent. Missing, unknown or ill-typed arguments are ERR_INVALID;
-// `why` names argument, value and expectation. On failure args is zeroed.
-MUST_CHECK enum err checkargs_parse(const struct check_row *row, const json_t *kwargs,
-                                    struct check_arg args[CHECK_MAX_ARGS], struct why *why);
-void checkargs_fini(struct check_arg args[CHECK_MAX_ARGS]);
+// CHECK_MAX_ARGS arguments in table order, in the scratch, from `kwargs` (an object, null or NULL).
+// Members with the value null count as absent. Missing, unknown or ill-typed arguments leave
+// through scratch_fail with ERR_INVALID; the text names argument, value and expectation.
+struct check_arg *checkargs_parse(struct scratch *a, const struct check_row *row,
+                                  const json_t *kwargs);
+// "integer", "text", …: for people.
+const char *checkargs_type_name(enum check_arg_type type);
 
 #endif

@@ -59,8 +59,8 @@ static enum err close_frame(struct buf *b, size_t head, size_t max)
 
 enum err jobframe_put_job(struct buf *out, uint64_t job, const struct score_request *req)
 {
-    const struct score_text texts[] = {req->dataset, req->checks, req->ground_truth, req->prompt,
-                                       req->response};
+    const struct score_text texts[] = {req->dataset, req->checks, req->ground_truth,
+                                       req->reward,  req->prompt, req->response};
     size_t head;
     enum err e = open_frame(out, &head, JOBFRAME_JOB);
     e = e ? e : put_u(out, job, 8);
@@ -101,6 +101,7 @@ enum err jobframe_put_result(struct buf *out, uint64_t job, const struct score_r
         e = put_text(out, c->id, strlen(c->id));
         e = e ? e : put_text(out, c->version, strlen(c->version));
         e = e ? e : put_f64(out, c->value);
+        e = e ? e : put_f64(out, c->weight);
     }
     return e ? e : close_frame(out, head, JOBFRAME_REPLY_MAX);
 }
@@ -176,6 +177,7 @@ enum err jobframe_get_job(const uint8_t *data, size_t len, uint64_t *job, struct
     req.dataset = get_text(&c, SCORE_TEXT_MAX);
     req.checks = get_text(&c, SCORE_TEXT_MAX);
     req.ground_truth = get_text(&c, SCORE_TEXT_MAX);
+    req.reward = get_text(&c, SCORE_TEXT_MAX);
     req.prompt = get_text(&c, SCORE_TEXT_MAX);
     req.response = get_text(&c, SCORE_TEXT_MAX);
     if (c.bad || c.left > 0) {
@@ -191,10 +193,10 @@ static enum err get_result(struct cursor *c, struct jobframe_reply *r)
     r->job = get_u(c, 8);
     uint64_t outcome = get_u(c, 1);
     r->result.outcome = (enum score_outcome)outcome;
-    r->result.reward = get_f64(c, 0, SCORE_MAX_COMPONENTS);
+    r->result.reward = get_f64(c, -SCORE_REWARD_MAX, SCORE_REWARD_MAX);
     get_string(c, r->result.cause, sizeof r->result.cause);
     size_t n = (size_t)get_u(c, 4);
-    bool coherent = outcome == SCORE_SCORED     ? r->result.reward > 0 && r->result.cause[0] == 0
+    bool coherent = outcome == SCORE_SCORED     ? r->result.reward != 0 && r->result.cause[0] == 0
                     : outcome == SCORE_ZERO     ? r->result.reward == 0 && r->result.cause[0] == 0
                     : outcome == SCORE_UNSCORED ? r->result.reward == 0 && r->result.cause[0] != 0
                                                 : false;
@@ -213,6 +215,7 @@ static enum err get_result(struct cursor *c, struct jobframe_reply *r)
         get_string(c, out->id, sizeof out->id);
         get_string(c, out->version, sizeof out->version);
         out->value = get_f64(c, 0, 1);
+        out->weight = get_f64(c, -SCORE_REWARD_MAX, SCORE_REWARD_MAX);
     }
     return ERR_OK;
 }

@@ -3,13 +3,14 @@
 // A frame is a little-endian u32 length and that many bytes of payload. Integers are little-endian,
 // texts are a u32 length and bytes, doubles their IEEE bits as u64.
 //   pool -> worker
-//     JOB     u8 1, u64 job, u32 finish, texts dataset checks ground_truth prompt response
+//     JOB     u8 1, u64 job, u32 finish, texts dataset checks ground_truth reward
+//             prompt response
 //   worker -> pool
 //     READY   u8 2, u8 level (enum sandbox_level): once, after the sandbox is closed and before any
 //             input is read
 //     FAILED  u8 3, text: instead of READY: the step that failed and why
 //     RESULT  u8 4, u64 job, u8 outcome, f64 reward, text cause, u32 n,
-//             n x (text id, text version, f64 value)
+//             n x (text id, text version, f64 value, f64 weight)
 //
 // Both readers treat the other side as hostile: the worker because its input is a data row, the
 // pool because a worker may be compromised.
@@ -20,7 +21,7 @@
 #include "verifier/score.h"
 
 #define JOBFRAME_HEAD_BYTES 4
-#define JOBFRAME_JOB_MAX (5u * SCORE_TEXT_MAX + 64u)
+#define JOBFRAME_JOB_MAX (6u * SCORE_TEXT_MAX + 64u)
 #define JOBFRAME_REPLY_MAX (1u << 16)
 
 enum jobframe_kind {

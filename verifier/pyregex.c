@@ -446,94 +446,147 @@ static enum err rewrite(struct rewriter *r)
                           : e;
 }
 
-static enum err compile(const struct buf *pattern, unsigned flags, pcre2_code **out,
-                        struct why *why)
+static void free_code(void *code)
+{
+    pcre2_code_free(code);
+}
+
+static void free_context(void *context)
+{
+    pcre2_compile_context_free(context);
+}
+
+static _Noreturn void fail_with(struct scratch *a, enum err e, int code)
+{
+    char text[128];
+    pcre2_get_error_message(code, (PCRE2_UCHAR *)text, sizeof text);
+    scratch_fail(a, code == PCRE2_ERROR_NOMEMORY ? ERR_NOMEM : e, "regular expression: %s", text);
+}
+
+static pcre2_code *compile(struct scratch *a, const struct buf *pattern, unsigned flags)
 {
     pcre2_compile_context *ctx = pcre2_compile_context_create(NULL);
     if (!ctx) {
-        return ERR_NOMEM;
+        scratch_fail(a, ERR_NOMEM, "regular expression: out of memory");
     }
+    scratch_defer(a, free_context, ctx);
     pcre2_set_newline(ctx, PCRE2_NEWLINE_LF);
     uint32_t options = PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C | PCRE2_ALT_CIRCUMFLEX;
     options |= flags & PYREGEX_IGNORECASE ? PCRE2_CASELESS : 0;
     options |= flags & PYREGEX_MULTILINE ? PCRE2_MULTILINE : 0;
     int code = 0;
     PCRE2_SIZE offset = 0;
-    *out = pcre2_compile(pattern->len ? pattern->data : (PCRE2_SPTR) "", pattern->len, options,
-                         &code, &offset, ctx);
-    pcre2_compile_context_free(ctx);
-    if (!*out) {
-        char text[128];
-        pcre2_get_error_message(code, (PCRE2_UCHAR *)text, sizeof text);
-        return why_set(why, ERR_INVALID, "regular expression: %s", text);
+    pcre2_code *out = pcre2_compile(pattern->len ? pattern->data : (PCRE2_SPTR) "", pattern->len,
+                                    options, &code, &offset, ctx);
+    if (!out) {
+        fail_with(a, ERR_INVALID, code);
     }
-    return ERR_OK;
-}
-
-static enum err match(const pcre2_code *code, const char *subject, size_t len, bool *found,
-                      struct why *why)
-{
-    enum err e = ERR_NOMEM;
-    pcre2_match_context *ctx = pcre2_match_context_create(NULL);
-    pcre2_match_data *data = pcre2_match_data_create(1, NULL);
-    if (!ctx || !data) {
-        goto out;
-    }
-    pcre2_set_match_limit(ctx, MATCH_STEPS_MAX);
-    pcre2_set_heap_limit(ctx, MATCH_HEAP_KIB);
-    int rc = pcre2_match(code, (PCRE2_SPTR)subject, len, 0, PCRE2_NO_UTF_CHECK, data, ctx);
-    if (rc >= 0 || rc == PCRE2_ERROR_NOMATCH) {
-        *found = rc >= 0;
-        e = ERR_OK;
-    } else if (rc == PCRE2_ERROR_NOMEMORY) {
-        e = ERR_NOMEM;
-    } else {
-        char text[128];
-        pcre2_get_error_message(rc, (PCRE2_UCHAR *)text, sizeof text);
-        e = why_set(why, ERR_LIMIT, "regular expression: %s", text);
-    }
-out:
-    pcre2_match_data_free(data);
-    pcre2_match_context_free(ctx);
-    return e;
-}
-
-static char *encode_subject(struct pyspan s, unsigned flags, size_t *len)
-{
-    struct pytext joined = {0};
-    if (flags & PYREGEX_IGNORECASE) {
-        joined.cp = malloc((s.n + 1) * sizeof *joined.cp);
-        if (!joined.cp) {
-            return NULL;
-        }
-        for (size_t i = 0; i < s.n; i++) {
-            joined.cp[i] = join_case(s.cp[i]);
-        }
-        s.cp = joined.cp;
-    }
-    char *out = pyspan_encode(s, len);
-    pytext_fini(&joined);
+    scratch_defer(a, free_code, out);
     return out;
 }
 
-enum err pyregex_search(struct pyspan pattern, unsigned flags, struct pyspan subject, bool *found,
-                        struct why *why)
+static void free_pattern(void *pattern)
 {
-    struct rewriter r = {.p = pattern, .flags = flags, .why = why};
-    buf_init(&r.out, PATTERN_BYTES_MAX);
-    pcre2_code *code = NULL;
-    char *bytes = NULL;
-    enum err e = rewrite(&r);
-    if (!e) {
-        e = compile(&r.out, flags, &code, why);
+    buf_fini(pattern);
+}
+
+struct pyregex {
+    pcre2_code *code;
+    unsigned flags;
+};
+
+const struct pyregex *pyregex_compile(struct scratch *a, struct pyspan pattern, unsigned flags)
+{
+    struct rewriter *r = scratch_zeroed(a, sizeof *r);
+    *r = (struct rewriter){.p = pattern, .flags = flags, .why = &a->why};
+    buf_init(&r->out, PATTERN_BYTES_MAX);
+    scratch_defer(a, free_pattern, &r->out);
+    enum err e = rewrite(r);
+    if (e == ERR_NOMEM) {
+        scratch_fail(a, e, "regular expression: out of memory");
+    } else if (e) {
+        struct why why = a->why;
+        scratch_fail(a, e, "%s", why.text);
     }
-    if (!e) {
-        size_t len;
-        bytes = encode_subject(subject, flags, &len);
-        e = bytes ? match(code, bytes, len, found, why) : ERR_NOMEM;
+    struct pyregex *out = scratch_alloc(a, sizeof *out);
+    *out = (struct pyregex){.code = compile(a, &r->out, flags), .flags = flags};
+    return out;
+}
+
+struct matcher {
+    pcre2_match_context *ctx;
+    pcre2_match_data *data;
+};
+
+static void free_matcher(void *arg)
+{
+    struct matcher *m = arg;
+    pcre2_match_data_free(m->data);
+    pcre2_match_context_free(m->ctx);
+}
+
+static struct matcher *make_matcher(struct scratch *a)
+{
+    struct matcher *m = scratch_zeroed(a, sizeof *m);
+    scratch_defer(a, free_matcher, m);
+    m->ctx = pcre2_match_context_create(NULL);
+    m->data = pcre2_match_data_create(1, NULL);
+    if (!m->ctx || !m->data) {
+        scratch_fail(a, ERR_NOMEM, "regular expression: out of memory");
     }
-    free(bytes);
-    pcre2_code_free(code);
-    buf_fini(&r.out);
-    return e == ERR_NOMEM ? why_set(why, ERR_NOMEM, "regular expression: out of memory") : e;
+    pcre2_set_match_limit(m->ctx, MATCH_STEPS_MAX);
+    pcre2_set_heap_limit(m->ctx, MATCH_HEAP_KIB);
+    return m;
+}
+
+static const char *encode_subject(struct scratch *a, struct pyspan s, unsigned flags, size_t *len)
+{
+    if (flags & PYREGEX_IGNORECASE) {
+        uint32_t *joined = scratch_array(a, s.n + 1, sizeof *joined);
+        for (size_t i = 0; i < s.n; i++) {
+            joined[i] = join_case(s.cp[i]);
+        }
+        s.cp = joined;
+    }
+    return pytext_encode(a, s, len);
+}
+
+// Counts at most `most` matches. After an empty match the next one may begin at the same place but
+// not be empty there, as in Python since 3.7.
+static size_t count_matches(struct scratch *a, const struct pyregex *re, struct pyspan subject,
+                            size_t most)
+{
+    size_t len, at = 0, n = 0;
+    const char *bytes = encode_subject(a, subject, re->flags, &len);
+    const struct matcher *m = make_matcher(a);
+    uint32_t options = PCRE2_NO_UTF_CHECK;
+    while (n < most && at <= len) {
+        int rc = pcre2_match(re->code, (PCRE2_SPTR)bytes, len, at, options, m->data, m->ctx);
+        if (rc == PCRE2_ERROR_NOMATCH) {
+            break;
+        }
+        if (rc < 0) {
+            fail_with(a, ERR_LIMIT, rc);
+        }
+        const PCRE2_SIZE *where = pcre2_get_ovector_pointer(m->data);
+        options = PCRE2_NO_UTF_CHECK | (where[0] >= where[1] ? PCRE2_NOTEMPTY_ATSTART : 0u);
+        at = where[1];
+        n++;
+    }
+    return n;
+}
+
+bool pyregex_found(struct scratch *a, const struct pyregex *re, struct pyspan subject)
+{
+    return count_matches(a, re, subject, 1) > 0;
+}
+
+size_t pyregex_count(struct scratch *a, const struct pyregex *re, struct pyspan subject)
+{
+    return count_matches(a, re, subject, SIZE_MAX);
+}
+
+bool pyregex_search(struct scratch *a, struct pyspan pattern, unsigned flags, struct pyspan subject)
+{
+    return pyregex_found(a, pyregex_compile(a, pattern, flags), subject);
 }

@@ -11,11 +11,18 @@
 
 // Dataset names that hold no check themselves.
 static const struct check_row suites[] = {
-    {"ifeval", "1", CHECK_SUITE, NULL, {{0}}, "all instructions listed in the ground truth hold"},
+    {.id = "ifeval",
+     .version = "1",
+     .kind = CHECK_SUITE,
+     .doc = "the instructions listed in the ground truth hold"},
     {0},
 };
 
-static const struct check_row *const tables[] = {checks_answers, checks_ifeval, suites};
+static const struct check_row *const tables[] = {checks_answers,        checks_ifeval,
+                                                 checks_ifbench_count,  checks_ifbench_words,
+                                                 checks_ifbench_format, checks_ifbench_custom,
+                                                 checks_ifevalg,        checks_iftrain,
+                                                 checks_shaping,        suites};
 
 const struct check_row *registry_at(size_t i)
 {

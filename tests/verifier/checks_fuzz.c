@@ -33,7 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct score_result r;
     score_request_run(&req, &r);
     CHECK((r.outcome == SCORE_UNSCORED) == (r.cause[0] != 0));
-    CHECK((r.outcome == SCORE_SCORED) == (r.reward > 0));
+    CHECK((r.outcome == SCORE_SCORED) == (r.reward != 0));
     struct buf b;
     buf_init(&b, 0);
     CHECK(jobframe_put_result(&b, 1, &r) == ERR_OK);

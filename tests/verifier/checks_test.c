@@ -251,7 +251,7 @@ static void loose_mode_forgives_stars_and_outer_lines(void **state)
     JUDGE_ALL(t);
 }
 
-static void an_ifeval_row_holds_when_all_its_instructions_hold(void **state)
+static void an_ifeval_row_earns_the_share_that_holds(void **state)
 {
     (void)state;
 #define TWO                                                                                        \
@@ -263,7 +263,8 @@ static void an_ifeval_row_holds_when_all_its_instructions_hold(void **state)
     static const struct verdict_case t[] = {
         IE(TWO, "\"fine\"", SCORE_SCORED),
         IE("[" TWO "]", "\"fine\"", SCORE_SCORED),
-        IE(TWO, "\"not, fine\"", SCORE_ZERO),
+        IE(TWO, "\"not, fine\"", SCORE_SCORED),
+        IE(TWO, "not, fine", SCORE_ZERO),
         IE("\"{\\\"instruction_id\\\":[\\\"punctuation:no_comma\\\"],\\\"kwargs\\\":[{\\\"num_"
            "words\\\":null}]}\"",
            "fine", SCORE_SCORED),
@@ -286,6 +287,77 @@ static struct score_result run_text(const char *dataset, const char *checks, con
     struct score_result r;
     score_request_run(&req, &r);
     return r;
+}
+
+static double reward_of(const char *dataset, const char *checks, const char *truth,
+                        const char *policy, const char *response, uint32_t finish)
+{
+    struct score_request req = {.dataset = support_text(dataset),
+                                .checks = support_text(checks),
+                                .ground_truth = support_text(truth),
+                                .reward = support_text(policy),
+                                .response = support_text(response),
+                                .finish = finish};
+    struct score_result r;
+    score_request_run(&req, &r);
+    if (r.outcome == SCORE_UNSCORED) {
+        print_message("%s\n", r.cause);
+    }
+    assert_int_not_equal(r.outcome, SCORE_UNSCORED);
+    double reward = r.reward;
+    score_result_fini(&r);
+    return reward;
+}
+
+#define NEAR(a, b) assert_true((a) - (b) < 1e-9 && (b) - (a) < 1e-9)
+
+static void weights_gates_and_policies_make_the_reward(void **state)
+{
+    (void)state;
+#define WEIGHED                                                                                    \
+    "[{\"id\":\"punctuation:no_comma\",\"weight\":0.25},{\"id\":\"startend:quotation\","           \
+    "\"weight\":2}]"
+#define GATED                                                                                      \
+    "[{\"id\":\"punctuation:no_comma\",\"gate\":true,\"weight\":0},"                               \
+    "{\"id\":\"startend:quotation\",\"weight\":1}]"
+#define SHAPING(x) "{\"scale\":10,\"shaping\":[" x "]}"
+    NEAR(reward_of("", WEIGHED, "", "", "no quotes", 1), 0.25);
+    NEAR(reward_of("", WEIGHED, "", "", "\"quotes\"", 1), 2.25);
+    NEAR(reward_of("", WEIGHED, "", "{\"combine\":\"mean\"}", "\"quotes\"", 1), 1);
+    NEAR(reward_of("", WEIGHED, "", "{\"combine\":\"all\"}", "no quotes", 1), 0);
+    NEAR(reward_of("", GATED, "", "", "\"a b\"", 1), 1);
+    NEAR(reward_of("", GATED, "", "", "\"a, b\"", 1), 0);
+    NEAR(reward_of("\"ifeval\"", "", TWO, "", "\"a, b\"", 1), 0.5);
+    NEAR(reward_of("\"ifeval\"", "", TWO, "{\"combine\":\"all\"}", "\"a, b\"", 1), 0);
+    NEAR(reward_of("\"gsm8k\"", "", "\"4\"", "{\"scale\":10}", "4", 1), 10);
+    NEAR(reward_of("\"gsm8k\"", "", "\"4\"", "{\"unstopped\":-10}", "4", 1), 1);
+    NEAR(reward_of("\"gsm8k\"", "", "\"4\"", "{\"unstopped\":-10}", "4", 2), -10);
+    NEAR(reward_of("\"gsm8k\"", "", "\"4\"",
+                   SHAPING("{\"id\":\"shape:words_over\",\"kwargs\":{\"free\":2,\"limit\":6},"
+                           "\"weight\":-2}"),
+                   "a b c 4", 1),
+         9);
+    NEAR(reward_of("\"gsm8k\"", "", "\"4\"",
+                   SHAPING("{\"id\":\"shape:stopped\",\"gate\":true,\"weight\":0}"), "4", 2),
+         0);
+}
+
+static void shaping_checks_measure_form_and_length(void **state)
+{
+    (void)state;
+#define ONE(id, kwargs) "[{\"id\":\"" id "\",\"kwargs\":" kwargs ",\"weight\":1}]"
+#define TA ONE("shape:think_answer", "{}")
+    NEAR(reward_of("", TA, "", "", " <think>a</think>\n<answer>b</answer>", 1), 1);
+    NEAR(reward_of("", TA, "", "", "<think>a</think>x<answer>b</answer>", 1), 0);
+    NEAR(reward_of("", TA, "", "", "<think> </think><answer>b</answer>", 1), 0);
+    NEAR(reward_of("", TA, "", "", "<answer>b</answer><think>a</think>", 1), 0);
+    NEAR(reward_of("", TA, "", "", "<think>a</think><answer>b</answer></answer>", 1), 0);
+    NEAR(reward_of("", ONE("shape:tags", "{\"names\":[\"plan\"]}"), "", "", "<plan>a</plan>", 1),
+         1);
+    NEAR(reward_of("", ONE("shape:characters_over", "{\"free\":0,\"limit\":8}"), "", "", "abcd", 1),
+         0.5);
+    NEAR(reward_of("", ONE("shape:repetition", "{\"n\":2}"), "", "", "a b a b a b", 1), 0.6);
+    NEAR(reward_of("", ONE("shape:repetition", "{\"n\":2}"), "", "", "a", 1), 0);
 }
 
 static void each_check_leaves_a_component_with_its_version(void **state)
@@ -330,7 +402,11 @@ static void doubtful_requests_are_unscored_and_say_why(void **state)
         {"", "[]", "", "checks: expected a list"},
         {"", "[{\"id\":\"tarot\"}]", "", "checks[0]: unknown check \"tarot\""},
         {"", "[{\"kwargs\":{}}]", "", "checks[0]: id"},
-        {"", "[{\"id\":\"ifeval\"}]", "", "checks[0]: ifeval: is not an instruction"},
+        {"", "[{\"id\":\"ifeval\"}]", "", "checks[0]: ifeval: is a data set's name"},
+        {"", "[{\"id\":\"shape:stopped\",\"mode\":\"loose\"}]", "", "has no loose mode"},
+        {"", "[{\"id\":\"shape:stopped\",\"weight\":\"1\"}]", "", "weight: expected a number"},
+        {"", "[{\"id\":\"shape:words_over\",\"kwargs\":{\"free\":3,\"limit\":3}}]", "",
+         "limit: 3 is not over free: 3"},
         {"", "[{\"id\":\"punctuation:no_comma\",\"kwarg\":{}}]", "",
          "checks[0]: kwarg: unknown key"},
         {"", "[{\"id\":\"punctuation:no_comma\",\"kwargs\":{\"n\":1}}]", "",
@@ -344,7 +420,7 @@ static void doubtful_requests_are_unscored_and_say_why(void **state)
          "[{\"id\":\"length_constraints:number_words\",\"kwargs\":{\"num_words\":1,\"relation\":"
          "null}}]",
          "", "relation: missing"},
-        {"", "[{\"id\":\"gsm8k\",\"kwargs\":{\"n\":1}}]", "\"4\"", "takes neither kwargs"},
+        {"", "[{\"id\":\"gsm8k\",\"kwargs\":{\"n\":1}}]", "\"4\"", "gsm8k: n: unknown argument"},
     };
     for (size_t i = 0; i < ARRAY_LEN(t); i++) {
         struct score_result r = run_text(t[i].dataset, t[i].checks, t[i].truth, "4");
@@ -398,7 +474,8 @@ static void ids_in_the_registry_are_unique(void **state)
         assert_ptr_equal(registry_find(row->id, strlen(row->id)), row);
         assert_true(strlen(row->id) < SCORE_ID_BYTES && strlen(row->version) < SCORE_VERSION_BYTES);
         assert_true(row->doc && row->doc[0]);
-        assert_true((row->kind == CHECK_SUITE) == (row->run == NULL));
+        assert_int_equal((row->holds != NULL) + (row->measure != NULL),
+                         row->kind == CHECK_SUITE ? 0 : 1);
     }
     assert_null(registry_at(registry_count()));
     assert_null(registry_find("gsm8", 4));
@@ -418,8 +495,10 @@ int main(void)
         cmocka_unit_test(postscript_markers_have_their_own_patterns),
         cmocka_unit_test(a_title_stands_on_one_line),
         cmocka_unit_test(loose_mode_forgives_stars_and_outer_lines),
-        cmocka_unit_test(an_ifeval_row_holds_when_all_its_instructions_hold),
+        cmocka_unit_test(an_ifeval_row_earns_the_share_that_holds),
         cmocka_unit_test(each_check_leaves_a_component_with_its_version),
+        cmocka_unit_test(weights_gates_and_policies_make_the_reward),
+        cmocka_unit_test(shaping_checks_measure_form_and_length),
         cmocka_unit_test(rewards_of_several_verifiers_are_summed),
         cmocka_unit_test(doubtful_requests_are_unscored_and_say_why),
         cmocka_unit_test(malformed_bytes_count_as_replacement_characters),

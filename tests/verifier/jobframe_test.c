@@ -14,6 +14,7 @@ static void a_job_comes_out_as_it_went_in(void **state)
     buf_init(&b, 0);
     struct score_request in = {.dataset = support_text("\"d\""),
                                .ground_truth = {"a\0b", 3},
+                               .reward = {"{}", 2},
                                .response = support_text("r"),
                                .finish = 2},
                          out;
@@ -25,6 +26,7 @@ static void a_job_comes_out_as_it_went_in(void **state)
     assert_int_equal(out.finish, 2);
     assert_int_equal(out.ground_truth.len, 3);
     assert_memory_equal(out.ground_truth.data, "a\0b", 3);
+    assert_int_equal(out.reward.len, 2);
     assert_int_equal(out.checks.len, 0);
     assert_memory_equal(out.response.data, "r", 1);
     for (size_t cut = 0; cut < b.len - 4; cut++) {
@@ -35,7 +37,7 @@ static void a_job_comes_out_as_it_went_in(void **state)
 
 static void put_scored(struct buf *b, double reward, double value)
 {
-    struct score_component c = {.id = "some:check", .version = "3", .value = value};
+    struct score_component c = {.id = "some:check", .version = "3", .value = value, .weight = -2.5};
     struct score_result r = {
         .outcome = SCORE_SCORED, .reward = reward, .components = &c, .n_components = 1};
     assert_int_equal(jobframe_put_result(b, 9, &r), ERR_OK);
@@ -54,6 +56,7 @@ static void a_result_comes_out_as_it_went_in(void **state)
     assert_int_equal(r.result.n_components, 1);
     assert_string_equal(r.result.components[0].id, "some:check");
     assert_true(r.result.components[0].value == 0.25);
+    assert_true(r.result.components[0].weight == -2.5);
     score_result_fini(&r.result);
     for (size_t cut = 0; cut < b.len - 4; cut++) {
         assert_int_equal(jobframe_get_reply(b.data + 4, cut, &r), ERR_CORRUPT);
@@ -66,7 +69,7 @@ static void a_result_comes_out_as_it_went_in(void **state)
 static void impossible_results_are_corrupt(void **state)
 {
     (void)state;
-    static const double rewards[] = {0, -1, 1e9, NAN, INFINITY};
+    static const double rewards[] = {0, -2e9, 2e9, NAN, INFINITY};
     struct jobframe_reply r;
     for (size_t i = 0; i < ARRAY_LEN(rewards); i++) {
         struct buf b;

@@ -2,16 +2,28 @@
 // them otherwise.
 #include "tests/verifier/support.h"
 
-#include <stdlib.h>
-
 #include "verifier/pyjson.h"
 #include "verifier/pyregex.h"
 
-static struct pytext text(const char *s)
+static struct scratch scratch;
+
+static int start(void **state)
 {
-    struct pytext t;
-    assert_int_equal(pytext_decode(s, strlen(s), &t), ERR_OK);
-    return t;
+    (void)state;
+    scratch_init(&scratch, 256u << 20);
+    return 0;
+}
+
+static int finish(void **state)
+{
+    (void)state;
+    scratch_fini(&scratch);
+    return 0;
+}
+
+static struct pyspan text(const char *s)
+{
+    return pytext_literal(&scratch, s);
 }
 
 static void whitespace_has_29_members(void **state)
@@ -31,8 +43,8 @@ static void marks_are_no_word_characters_but_fractions_are(void **state)
     (void)state;
     assert_true(py_isword('_') && py_isword(0xBD) && py_isword(0x4E00) && py_isword(0xB2));
     assert_false(py_isword(0x301) || py_isword(0x200D) || py_isword('-'));
-    assert_true(py_isdigit(0x663));
-    assert_false(py_isdigit(0xB2) || py_isdigit(0xBD));
+    assert_true(py_isdecimal(0x663));
+    assert_false(py_isdecimal(0xB2) || py_isdecimal(0xBD));
 }
 
 static void lower_changes_lengths_and_knows_the_final_sigma(void **state)
@@ -46,12 +58,8 @@ static void lower_changes_lengths_and_knows_the_final_sigma(void **state)
         {"\xe2\x84\xaa", "k"},
     };
     for (size_t i = 0; i < ARRAY_LEN(t); i++) {
-        struct pytext from = text(t[i][0]), want = text(t[i][1]), got;
-        assert_int_equal(pytext_lower(pytext_span(&from), &got), ERR_OK);
-        assert_true(pyspan_equal(pytext_span(&got), pytext_span(&want)));
-        pytext_fini(&from);
-        pytext_fini(&want);
-        pytext_fini(&got);
+        struct pyspan got = pytext_lower(&scratch, text(t[i][0]));
+        assert_true(pyspan_equal(got, text(t[i][1])));
     }
 }
 
@@ -59,23 +67,94 @@ static void well_formed_text_survives_a_round_trip(void **state)
 {
     (void)state;
     const char *s = "a\xc2\x80\xe0\xa0\x80\xed\x9f\xbf\xee\x80\x80\xf0\x90\x80\x80\xf4\x8f\xbf\xbf";
-    struct pytext t = text(s);
-    size_t len;
-    char *back = pyspan_encode(pytext_span(&t), &len);
+    struct pyspan t = text(s);
     assert_int_equal(t.n, 7);
-    assert_string_equal(back, s);
-    free(back);
-    pytext_fini(&t);
+    assert_string_equal(pytext_encode(&scratch, t, NULL), s);
+}
+
+struct search {
+    const char *pattern, *subject;
+    unsigned flags;
+    bool found;
+    size_t count;
+};
+
+static void run_search(void *arg)
+{
+    struct search *s = arg;
+    const struct pyregex *re = pyregex_compile(&scratch, text(s->pattern), s->flags);
+    s->found = pyregex_found(&scratch, re, text(s->subject));
+    s->count = pyregex_count(&scratch, re, text(s->subject));
 }
 
 static enum err search(const char *pattern, unsigned flags, const char *subject, bool *found,
                        struct why *why)
 {
-    struct pytext p = text(pattern), s = text(subject);
-    enum err e = pyregex_search(pytext_span(&p), flags, pytext_span(&s), found, why);
-    pytext_fini(&p);
-    pytext_fini(&s);
+    struct search s = {.pattern = pattern, .subject = subject, .flags = flags};
+    enum err e = scratch_run(&scratch, run_search, &s, why);
+    *found = s.found;
     return e;
+}
+
+// Matches do not overlap, and an empty one may follow a match at its end, as in findall.
+static void matches_are_counted_as_findall_does(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *pattern, *subject;
+        size_t count;
+    } t[] = {
+        {"aa", "aaaaa", 2}, {"a*", "baac", 4}, {"\\b", "ab c", 4}, {"x", "", 0}, {"", "ab", 3}};
+    for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+        struct search s = {.pattern = t[i].pattern, .subject = t[i].subject};
+        struct why why = {{0}};
+        assert_int_equal(scratch_run(&scratch, run_search, &s, &why), ERR_OK);
+        assert_int_equal(s.count, t[i].count);
+    }
+}
+
+static void upper_expands_ligatures_and_the_sharp_s(void **state)
+{
+    (void)state;
+    assert_true(pyspan_is(pytext_upper(&scratch, text("stra\xc3\x9f"
+                                                      "e")),
+                          "STRASSE"));
+    assert_true(pyspan_is(pytext_upper(&scratch, text("\xef\xac\x83")), "FFI"));
+    assert_true(pyspan_isupper(text("A1\xe2\x85\xa3")));
+    assert_false(pyspan_isupper(text("123")) || pyspan_isupper(text("A\xc7\x85")));
+    assert_true(pyspan_islower(text("a1\xc2\xaa")));
+}
+
+static void lists_split_and_join_like_str(void **state)
+{
+    (void)state;
+    struct pylist words = pytext_split(&scratch, text("  a\xe2\x80\xa8 b\tc "));
+    assert_int_equal(words.n, 3);
+    struct pylist lines = pytext_splitlines(&scratch, text("a\r\nb\n\nc\xe2\x80\xa8"));
+    assert_int_equal(lines.n, 4);
+    assert_true(pyspan_is(lines.v[1], "b") && lines.v[2].n == 0);
+    struct pylist parts = pytext_split_by(&scratch, text("aXXXb"), "XX");
+    assert_int_equal(parts.n, 2);
+    assert_true(pyspan_is(parts.v[1], "Xb"));
+    assert_true(pyspan_is(pytext_join(&scratch, parts, text("-")), "a-Xb"));
+    assert_true(pyspan_is(pytext_ascii_folded(&scratch, text("Caf\xc3\xa9 \xc2\xbd")), "Cafe 12"));
+}
+
+// Long needles go another way than short ones; both must skip hits between code points.
+static void search_finds_needles_of_any_length(void **state)
+{
+    (void)state;
+    char hay[400], needle[80];
+    memset(hay, 'a', sizeof hay - 1);
+    memset(needle, 'a', sizeof needle - 1);
+    hay[sizeof hay - 1] = needle[sizeof needle - 1] = 0;
+    needle[70] = 'b';
+    assert_int_equal(pyspan_search(text(hay), text(needle), 0), PYSPAN_NONE);
+    hay[370] = 'b';
+    assert_int_equal(pyspan_search(text(hay), text(needle), 0), 300);
+    assert_int_equal(pyspan_search(text(hay), text("ab"), 0), 369);
+    assert_int_equal(pyspan_search(text(hay), text(""), 399), 399);
+    assert_int_equal(pyspan_search(text(hay), text(""), 400), PYSPAN_NONE);
 }
 
 static void patterns_mean_what_they_mean_in_python(void **state)
@@ -156,10 +235,7 @@ static void runaway_patterns_hit_a_limit(void **state)
 
 static bool json_valid(const char *s)
 {
-    struct pytext t = text(s);
-    bool valid = pyjson_valid(pytext_span(&t));
-    pytext_fini(&t);
-    return valid;
+    return pyjson_valid(text(s));
 }
 
 static void json_grammar_is_strict_where_python_is(void **state)
@@ -197,14 +273,12 @@ static void json_grammar_is_strict_where_python_is(void **state)
 
 static bool brackets_valid(size_t depth)
 {
-    struct pytext t = {malloc(2 * depth * sizeof(uint32_t)), 2 * depth};
+    uint32_t *cp = scratch_array(&scratch, 2 * depth, sizeof *cp);
     for (size_t i = 0; i < depth; i++) {
-        t.cp[i] = '[';
-        t.cp[2 * depth - 1 - i] = ']';
+        cp[i] = '[';
+        cp[2 * depth - 1 - i] = ']';
     }
-    bool valid = pyjson_valid(pytext_span(&t));
-    pytext_fini(&t);
-    return valid;
+    return pyjson_valid((struct pyspan){cp, 2 * depth});
 }
 
 // CPython's reader recurses: somewhere near a thousand levels it gives up, and so must we, without
@@ -236,6 +310,10 @@ int main(void)
         cmocka_unit_test(whitespace_has_29_members),
         cmocka_unit_test(marks_are_no_word_characters_but_fractions_are),
         cmocka_unit_test(lower_changes_lengths_and_knows_the_final_sigma),
+        cmocka_unit_test(upper_expands_ligatures_and_the_sharp_s),
+        cmocka_unit_test(lists_split_and_join_like_str),
+        cmocka_unit_test(search_finds_needles_of_any_length),
+        cmocka_unit_test(matches_are_counted_as_findall_does),
         cmocka_unit_test(well_formed_text_survives_a_round_trip),
         cmocka_unit_test(patterns_mean_what_they_mean_in_python),
         cmocka_unit_test(malformed_or_unknown_patterns_are_refused),
@@ -244,5 +322,5 @@ int main(void)
         cmocka_unit_test(nesting_ends_near_pythons_recursion_limit),
         cmocka_unit_test(integers_over_4300_digits_are_refused_like_in_python),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, start, finish);
 }

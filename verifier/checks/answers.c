@@ -6,18 +6,14 @@
 // numeric: 18.00 is not 18.
 #include "verifier/checks/tables.h"
 
-#include <stdlib.h>
-
 // One pass of s/(\d),(\d)/\1\2/: both digits are consumed, so 1,2,3 becomes 12,3.
-static enum err drop_commas(struct pyspan s, struct pytext *out)
+static struct pyspan drop_commas(struct scratch *a, struct pyspan s)
 {
-    uint32_t *cp = malloc((s.n + 1) * sizeof *cp);
-    if (!cp) {
-        return ERR_NOMEM;
-    }
+    uint32_t *cp = scratch_array(a, s.n + 1, sizeof *cp);
     size_t n = 0;
     for (size_t i = 0; i < s.n;) {
-        if (i + 2 < s.n && s.cp[i + 1] == ',' && py_isdigit(s.cp[i]) && py_isdigit(s.cp[i + 2])) {
+        if (i + 2 < s.n && s.cp[i + 1] == ',' && py_isdecimal(s.cp[i]) &&
+            py_isdecimal(s.cp[i + 2])) {
             cp[n++] = s.cp[i];
             cp[n++] = s.cp[i + 2];
             i += 3;
@@ -25,13 +21,12 @@ static enum err drop_commas(struct pyspan s, struct pytext *out)
             cp[n++] = s.cp[i++];
         }
     }
-    *out = (struct pytext){cp, n};
-    return ERR_OK;
+    return (struct pyspan){cp, n};
 }
 
 static size_t digits_end(struct pyspan s, size_t at)
 {
-    while (at < s.n && py_isdigit(s.cp[at])) {
+    while (at < s.n && py_isdecimal(s.cp[at])) {
         at++;
     }
     return at;
@@ -66,41 +61,27 @@ static struct pyspan last_number(struct pyspan s)
     return found;
 }
 
-static enum err gsm8k(const struct check_input *in, bool *pass, struct why *why)
+static bool gsm8k(const struct check *c)
 {
-    (void)why;
-    struct pytext plain = {0}, answer = {0}, label = {0};
-    enum err e = drop_commas(in->response, &plain);
-    e = e ? e : pytext_lower(last_number(pytext_span(&plain)), &answer);
-    e = e ? e : pytext_lower(in->truth, &label);
-    if (!e) {
-        *pass = pyspan_equal(pytext_span(&answer), pytext_span(&label));
-    }
-    pytext_fini(&plain);
-    pytext_fini(&answer);
-    pytext_fini(&label);
-    return e;
+    struct pyspan number = last_number(drop_commas(c->scratch, c->response));
+    return pyspan_equal(pytext_lower(c->scratch, number), pytext_lower(c->scratch, c->truth));
 }
 
-static enum err string_equality(const struct check_input *in, bool *pass, struct why *why)
+static bool string_equality(const struct check *c)
 {
-    (void)why;
-    *pass = pyspan_equal(pyspan_strip(in->response), pyspan_strip(in->truth));
-    return ERR_OK;
+    return pyspan_equal(pyspan_strip(c->response), pyspan_strip(c->truth));
 }
 
 const struct check_row checks_answers[] = {
-    {"gsm8k",
-     "2",
-     CHECK_TRUTH,
-     gsm8k,
-     {{0}},
-     "the last number of the response equals the ground truth, as text"},
-    {"string_equality",
-     "1",
-     CHECK_TRUTH,
-     string_equality,
-     {{0}},
-     "response and ground truth are equal after stripping outer whitespace"},
+    {.id = "gsm8k",
+     .version = "2",
+     .kind = CHECK_TRUTH,
+     .holds = gsm8k,
+     .doc = "the last number of the response equals the ground truth, as text"},
+    {.id = "string_equality",
+     .version = "1",
+     .kind = CHECK_TRUTH,
+     .holds = string_equality,
+     .doc = "response and ground truth are equal after stripping outer whitespace"},
     {0},
 };

@@ -10,140 +10,80 @@
 #include "verifier/pyjson.h"
 #include "verifier/pyregex.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-static enum err no_comma(const struct check_input *in, bool *pass, struct why *why)
+static bool no_comma(const struct check *c)
 {
-    (void)why;
-    *pass = pyspan_find(in->response, ',', 0) == in->response.n;
-    return ERR_OK;
+    return pyspan_find(c->response, ',', 0) == c->response.n;
 }
 
 // Words are maximal runs of \w: "state-of-the" is three, "don't" two, unspaced Japanese one.
-static enum err number_words(const struct check_input *in, bool *pass, struct why *why)
+static bool number_words(const struct check *c)
 {
-    (void)why;
-    int64_t words = 0;
-    bool inside = false;
-    for (size_t i = 0; i < in->response.n; i++) {
-        bool word = py_isword(in->response.cp[i]);
-        words += word && !inside;
-        inside = word;
-    }
-    int64_t limit = in->args[0].integer;
-    *pass = in->args[1].relation == CHECK_LESS_THAN ? words < limit : words >= limit;
-    return ERR_OK;
+    return check_related(pytext_words(c->scratch, c->response).n, &c->args[0], &c->args[1]);
 }
 
-static enum err existence(const struct check_input *in, bool *pass, struct why *why)
+static bool existence(const struct check *c)
 {
     bool all = true;
-    for (size_t i = 0; i < in->args[0].n_list && all; i++) {
-        enum err e = pyregex_search(pytext_span(&in->args[0].list[i]), PYREGEX_IGNORECASE,
-                                    in->response, &all, why);
-        if (e) {
-            return why_prefix(why, e, "keywords[%zu]", i);
-        }
+    for (size_t i = 0; i < c->args[0].list.n && all; i++) {
+        all = pyregex_search(c->scratch, c->args[0].list.v[i], PYREGEX_IGNORECASE, c->response);
     }
-    *pass = all;
-    return ERR_OK;
+    return all;
 }
 
-static enum err quotation(const struct check_input *in, bool *pass, struct why *why)
+static bool quotation(const struct check *c)
 {
-    (void)why;
-    struct pyspan s = pyspan_strip(in->response);
-    *pass = s.n > 1 && s.cp[0] == '"' && s.cp[s.n - 1] == '"';
-    return ERR_OK;
+    struct pyspan s = pyspan_strip(c->response);
+    return s.n > 1 && s.cp[0] == '"' && s.cp[s.n - 1] == '"';
 }
 
 // Quotes are stripped from the response only, so a phrase that ends in one is never found.
-static enum err end_checker(const struct check_input *in, bool *pass, struct why *why)
+static bool end_checker(const struct check *c)
 {
-    (void)why;
-    struct pytext reply = {0}, phrase = {0};
-    enum err e = pytext_lower(pyspan_strip_char(pyspan_strip(in->response), '"'), &reply);
-    e = e ? e : pytext_lower(pyspan_strip(pytext_span(&in->args[0].text)), &phrase);
-    if (!e) {
-        *pass = pyspan_ends(pytext_span(&reply), pytext_span(&phrase));
-    }
-    pytext_fini(&reply);
-    pytext_fini(&phrase);
-    return e;
+    struct pyspan reply = pyspan_strip_char(pyspan_strip(c->response), '"');
+    struct pyspan phrase = pyspan_strip(c->args[0].text);
+    return pyspan_ends(pytext_lower(c->scratch, reply), pytext_lower(c->scratch, phrase));
 }
 
-static bool starts_with_ascii(struct pyspan s, const char *word)
+static bool json_format(const struct check *c)
 {
-    size_t n = strlen(word);
-    for (size_t i = 0; i < n; i++) {
-        if (i >= s.n || s.cp[i] != (uint8_t)word[i]) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static enum err json_format(const struct check_input *in, bool *pass, struct why *why)
-{
-    (void)why;
     static const char *const fences[] = {"```json", "```Json", "```JSON", "```"};
-    struct pyspan s = pyspan_strip(in->response);
+    struct pyspan s = pyspan_strip(c->response);
     for (size_t i = 0; i < ARRAY_LEN(fences); i++) {
-        if (starts_with_ascii(s, fences[i])) {
+        if (pyspan_starts_with(s, fences[i])) {
             s = pyspan_slice(s, strlen(fences[i]), s.n);
         }
     }
-    if (s.n >= 3 && starts_with_ascii(pyspan_slice(s, s.n - 3, s.n), "```")) {
+    if (pyspan_ends_with(s, "```")) {
         s = pyspan_slice(s, 0, s.n - 3);
     }
-    *pass = pyjson_valid(pyspan_strip(s));
-    return ERR_OK;
-}
-
-static bool is_ascii(struct pyspan s, const char *word)
-{
-    return s.n == strlen(word) && starts_with_ascii(s, word);
+    return pyjson_valid(pyspan_strip(s));
 }
 
 // The pattern of a marker: two markers have their own, any other is a pattern itself. Case is
 // removed by lower() on both sides. Upstream puts \s* in front of each; it may match nothing, so it
 // is left out (a long run of blanks would cost quadratic time), except where the marker begins with
 // a repeat sign and would change its meaning.
-static enum err postscript_pattern(struct pyspan marker, struct pytext *out)
+static struct pyspan postscript_pattern(struct scratch *a, struct pyspan marker)
 {
-    static const char one[] = "p\\.\\s?s\\.", two[] = "p\\.\\s?p\\.\\s?s";
-    if (is_ascii(marker, "P.S.") || is_ascii(marker, "P.P.S")) {
-        const char *pattern = marker.n == 4 ? one : two;
-        return pytext_decode(pattern, strlen(pattern), out);
+    if (pyspan_is(marker, "P.S.")) {
+        return pytext_literal(a, "p\\.\\s?s\\.");
     }
-    struct pytext lower = {0};
-    enum err e = pytext_lower(marker, &lower);
-    uint32_t *cp = e ? NULL : malloc((lower.n + 6) * sizeof *cp);
-    if (cp) {
-        const uint32_t head[] = {'\\', 's', '*'}, tail[] = {'.', '*', '$'};
-        bool repeat = lower.n > 0 && lower.cp[0] < 0x80 && strchr("*+?{", (int)lower.cp[0]);
-        size_t n = repeat ? 3 : 0;
-        memcpy(cp, head, n * sizeof *cp);
-        memcpy(cp + n, lower.cp, lower.n * sizeof *cp);
-        memcpy(cp + n + lower.n, tail, sizeof tail);
-        *out = (struct pytext){cp, n + lower.n + 3};
+    if (pyspan_is(marker, "P.P.S")) {
+        return pytext_literal(a, "p\\.\\s?p\\.\\s?s");
     }
-    pytext_fini(&lower);
-    return cp ? ERR_OK : ERR_NOMEM;
+    struct pyspan lower = pytext_lower(a, marker);
+    bool repeat = lower.n > 0 && lower.cp[0] < 0x80 && strchr("*+?{", (int)lower.cp[0]);
+    struct pyspan head = pytext_literal(a, repeat ? "\\s*" : "");
+    return pytext_concat(a, pytext_concat(a, head, lower), pytext_literal(a, ".*$"));
 }
 
-static enum err postscript(const struct check_input *in, bool *pass, struct why *why)
+static bool postscript(const struct check *c)
 {
-    struct pytext pattern = {0}, reply = {0};
-    enum err e = postscript_pattern(pyspan_strip(pytext_span(&in->args[0].text)), &pattern);
-    e = e ? e : pytext_lower(in->response, &reply);
-    e = e ? e
-          : pyregex_search(pytext_span(&pattern), PYREGEX_MULTILINE, pytext_span(&reply), pass,
-                           why);
-    pytext_fini(&pattern);
-    pytext_fini(&reply);
-    return e;
+    struct pyspan pattern = postscript_pattern(c->scratch, pyspan_strip(c->args[0].text));
+    return pyregex_search(c->scratch, pattern, PYREGEX_MULTILINE,
+                          pytext_lower(c->scratch, c->response));
 }
 
 static struct pyspan strip_title(struct pyspan s)
@@ -173,66 +113,61 @@ static bool line_has_title(struct pyspan line)
     return false;
 }
 
-static enum err title(const struct check_input *in, bool *pass, struct why *why)
+static bool title(const struct check *c)
 {
-    (void)why;
-    *pass = false;
-    for (size_t at = 0; at <= in->response.n && !*pass;) {
-        size_t end = pyspan_find(in->response, '\n', at);
-        *pass = line_has_title(pyspan_slice(in->response, at, end));
+    bool found = false;
+    for (size_t at = 0; at <= c->response.n && !found;) {
+        size_t end = pyspan_find(c->response, '\n', at);
+        found = line_has_title(pyspan_slice(c->response, at, end));
         at = end + 1;
     }
-    return ERR_OK;
+    return found;
 }
 
 const struct check_row checks_ifeval[] = {
-    {"punctuation:no_comma",
-     "1",
-     CHECK_INSTRUCTION,
-     no_comma,
-     {{0}},
-     "the response has no U+002C comma"},
-    {"length_constraints:number_words",
-     "1",
-     CHECK_INSTRUCTION,
-     number_words,
-     {{"num_words", CHECK_ARG_INT, NULL}, {"relation", CHECK_ARG_RELATION, NULL}},
-     "the number of words (runs of \\w) is less than, or at least, num_words"},
-    {"keywords:existence",
-     "1",
-     CHECK_INSTRUCTION,
-     existence,
-     {{"keywords", CHECK_ARG_STR_LIST, NULL}},
-     "every keyword, a regular expression, is found anywhere, whatever its case"},
-    {"startend:quotation",
-     "1",
-     CHECK_INSTRUCTION,
-     quotation,
-     {{0}},
-     "the stripped response begins and ends with a double quote"},
-    {"startend:end_checker",
-     "1",
-     CHECK_INSTRUCTION,
-     end_checker,
-     {{"end_phrase", CHECK_ARG_STR, NULL}},
-     "the response ends with end_phrase, whatever its case and outer quotes"},
-    {"detectable_format:json_format",
-     "1",
-     CHECK_INSTRUCTION,
-     json_format,
-     {{0}},
-     "the response, without a code fence, is JSON as Python reads it"},
-    {"detectable_content:postscript",
-     "1",
-     CHECK_INSTRUCTION,
-     postscript,
-     {{"postscript_marker", CHECK_ARG_STR, NULL}},
-     "the response holds the postscript marker"},
-    {"detectable_format:title",
-     "1",
-     CHECK_INSTRUCTION,
-     title,
-     {{0}},
-     "one line holds a title in <<double angular brackets>>"},
+    {.id = "punctuation:no_comma",
+     .version = "1",
+     .kind = CHECK_INSTRUCTION,
+     .holds = no_comma,
+     .doc = "the response has no U+002C comma"},
+    {.id = "length_constraints:number_words",
+     .version = "1",
+     .kind = CHECK_INSTRUCTION,
+     .holds = number_words,
+     .args = {{"num_words", CHECK_ARG_INT, NULL}, {"relation", CHECK_ARG_RELATION, NULL}},
+     .doc = "the number of words (runs of \\w) is less than, or at least, num_words"},
+    {.id = "keywords:existence",
+     .version = "1",
+     .kind = CHECK_INSTRUCTION,
+     .holds = existence,
+     .args = {{"keywords", CHECK_ARG_STR_LIST, NULL}},
+     .doc = "every keyword, a regular expression, is found anywhere, whatever its case"},
+    {.id = "startend:quotation",
+     .version = "1",
+     .kind = CHECK_INSTRUCTION,
+     .holds = quotation,
+     .doc = "the stripped response begins and ends with a double quote"},
+    {.id = "startend:end_checker",
+     .version = "1",
+     .kind = CHECK_INSTRUCTION,
+     .holds = end_checker,
+     .args = {{"end_phrase", CHECK_ARG_STR, NULL}},
+     .doc = "the response ends with end_phrase, whatever its case and outer quotes"},
+    {.id = "detectable_format:json_format",
+     .version = "1",
+     .kind = CHECK_INSTRUCTION,
+     .holds = json_format,
+     .doc = "the response, without a code fence, is JSON as Python reads it"},
+    {.id = "detectable_content:postscript",
+     .version = "1",
+     .kind = CHECK_INSTRUCTION,
+     .holds = postscript,
+     .args = {{"postscript_marker", CHECK_ARG_STR, NULL}},
+     .doc = "the response holds the postscript marker"},
+    {.id = "detectable_format:title",
+     .version = "1",
+     .kind = CHECK_INSTRUCTION,
+     .holds = title,
+     .doc = "one line holds a title in <<double angular brackets>>"},
     {0},
 };
