@@ -18,6 +18,7 @@
 
 #include "common/conf_table.h"
 #include "common/fs.h"
+#include "common/json.h"
 
 #define FILE_MAX_BYTES ((size_t)256 << 10)
 #define KEY_MAX_BYTES 96
@@ -407,6 +408,18 @@ enum err conf_rules(const struct conf *c, const char *name, struct why *why)
                        "%.400s: stop.steps: 0, expected the step at which the learning rate of "
                        "'optim.schedule: linear' reaches 0",
                        name);
+    }
+    if (c->shaping[0] != '\0') {
+        json_t *list = NULL;
+        struct why reason = {{0}};
+        e = json_parse(c->shaping, strlen(c->shaping), "reward.shaping", &list, &reason);
+        bool fits = e == ERR_OK && json_is_array(list);
+        json_decref(list);
+        if (!fits) {
+            return why_set(why, ERR_INVALID, "%.400s: %.300s", name,
+                           e != ERR_OK ? reason.text
+                                       : "reward.shaping: expected a JSON list of checks");
+        }
     }
     if (c->eval_every > 0 && c->eval_n == 0) {
         return why_set(why, ERR_INVALID,

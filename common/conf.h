@@ -19,7 +19,8 @@
 // mean: r - mean; mean_std: (r - mean) / (population std + 1e-8)
 enum conf_advantage { CONF_ADV_MEAN, CONF_ADV_MEAN_STD };
 // what a sample that hit max_tokens earns
-enum conf_truncated { CONF_TRUNC_SCORE, CONF_TRUNC_ZERO, CONF_TRUNC_MASK };
+enum conf_truncated { CONF_TRUNC_SCORE, CONF_TRUNC_ZERO, CONF_TRUNC_MASK, CONF_TRUNC_FIXED };
+enum conf_combine { CONF_COMBINE_AUTO, CONF_COMBINE_ALL, CONF_COMBINE_MEAN, CONF_COMBINE_SUM };
 enum conf_unscored { CONF_UNSCORED_DROP, CONF_UNSCORED_ZERO };
 enum conf_schedule { CONF_LR_CONSTANT, CONF_LR_LINEAR };
 enum conf_dtype { CONF_DTYPE_BF16, CONF_DTYPE_F32 };    // of published weights
@@ -59,7 +60,11 @@ struct conf {
     // reward and loss
     enum conf_advantage advantage;    // loss.advantage
     enum conf_truncated truncated;    // reward.truncated
+    double truncated_reward;          // reward.truncated_reward, with truncated: fixed
     enum conf_unscored unscored;      // reward.unscored
+    enum conf_combine combine;        // reward.combine
+    double reward_scale;              // reward.scale
+    char shaping[CONF_STR];           // reward.shaping: JSON list of checks; "" = none
     enum conf_old old;                // loss.old
     double clip_low, clip_high;       // loss.clip_low, loss.clip_high
     double kl_beta;                   // loss.kl_beta: weight of the k3 KL to the initial policy;

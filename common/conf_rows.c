@@ -39,7 +39,8 @@
 
 // In the order of the enums of conf.h.
 static const char *const advantage_names[] = {"mean", "mean_std", NULL};
-static const char *const truncated_names[] = {"score", "zero", "mask", NULL};
+static const char *const truncated_names[] = {"score", "zero", "mask", "fixed", NULL};
+static const char *const combine_names[] = {"auto", "all", "mean", "sum", NULL};
 static const char *const unscored_names[] = {"drop", "zero", NULL};
 static const char *const schedule_names[] = {"constant", "linear", NULL};
 static const char *const dtype_names[] = {"bf16", "f32", NULL};
@@ -124,8 +125,22 @@ const struct conf_row conf_rows[] = {
         "one end it early."),
 
     ENUM("reward.truncated", truncated, truncated_names, "score", false,
-         "What an answer that was cut at max_tokens earns: what its check says, zero, or its "
-         "check's word but no place in the loss (mask)."),
+         "What an answer that was cut at max_tokens earns: what its check says, zero, its "
+         "check's word but no place in the loss (mask), or reward.truncated_reward (fixed)."),
+    NUM("reward.truncated_reward", truncated_reward, -1e6, 1e6, "", "-10", false,
+        "The penalty for not stopping, with truncated: fixed. Tülu 3's PPO recipe has -10 beside a "
+        "scale of 10."),
+    ENUM("reward.combine", combine, combine_names, "auto", false,
+         "How the checks of one row become a reward: 1 if all hold (all), their weighted mean, or "
+         "their weighted sum. auto: a list of checks without weights needs all, with weights it is "
+         "a sum; an ifeval row earns the mean."),
+    NUM("reward.scale", reward_scale, -1e6, 1e6, "", "1", false,
+        "Factor on what the checks of a row earn. Tülu 3 uses 10."),
+    TEXT("reward.shaping", shaping, "", false,
+         "Checks that every answer meets beside its row's own, as a JSON list, each adding weight "
+         "times value; a gate that fails makes the reward 0. "
+         "'[{\"id\": \"shape:think_answer\", \"weight\": 0.2}]' rewards a form; shape:words_over "
+         "with a negative weight punishes length. `caravan verify --list` has all."),
     ENUM("reward.unscored", unscored, unscored_names, "drop", false,
          "What happens to an answer that no verifier could judge after three tries: dropped "
          "from its group, or counted as zero."),

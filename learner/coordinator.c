@@ -367,7 +367,8 @@ enum err coordinator_create(const struct coordinator_config *config,
     c->wall_offset_ms = wall_ms - (int64_t)now_ms;
     c->idle_since_ms = now_ms;
     enum err e = config->n_train == 0 ? why_set(why, ERR_INVALID, "no training tasks")
-                                      : coordinator_restore(c, l, why);
+                                      : reward_policy_init(c->conf, &c->policy, why);
+    e = e != ERR_OK ? e : coordinator_restore(c, l, why);
     if (e != ERR_OK) {
         coordinator_destroy(c);
         return e;
@@ -384,6 +385,8 @@ void coordinator_destroy(struct coordinator *c)
     while (c->pending != NULL) {
         free_pending(c->pending);
     }
+    reward_policy_fini(&c->policy);
+    free(c->needs);
     coordinator_free_step(c->step);
     for (size_t i = 0; i < c->n_groups; i++) {
         coordinator_forget_group(c->groups[i]);

@@ -73,6 +73,23 @@ static bool issue(struct coordinator *c, struct ledger_txn *t, struct ledger_gro
     return true;
 }
 
+// A training answer also meets the policy's shaping checks, so its verifier must offer them.
+static bool join_needs(struct coordinator *c, struct ledger_group *row)
+{
+    if (row->purpose != LEDGER_TRAIN || c->policy.needs[0] == '\0') {
+        return true;
+    }
+    free(c->needs);
+    c->needs = NULL;
+    if (asprintf(&c->needs, "%.*s\n%s", (int)row->needs.len, row->needs.data, c->policy.needs) <
+        0) {
+        c->needs = NULL;
+        return false;
+    }
+    row->needs = msg_text_of(c->needs);
+    return true;
+}
+
 static bool draw(struct coordinator *c, enum ledger_purpose purpose, uint64_t ordinal,
                  struct ledger_group *row)
 {
@@ -99,7 +116,7 @@ static bool draw(struct coordinator *c, enum ledger_purpose purpose, uint64_t or
                                  .ground_truth = task.ground_truth,
                                  .kind = task.kind,
                                  .needs = task.needs};
-    return true;
+    return join_needs(c, row);
 }
 
 static bool issue_eval(struct coordinator *c, struct ledger_txn *t)

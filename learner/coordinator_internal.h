@@ -19,6 +19,7 @@
 
 #include "learner/coordinator.h"
 #include "learner/ledger_arena.h"
+#include "learner/reward_policy.h"
 #include "proto/limits.h"
 
 enum {
@@ -133,6 +134,8 @@ struct pending {
 struct coordinator {
     struct coordinator_config config;
     const struct conf *conf;
+    struct reward_policy policy;
+    char *needs;    // of the task being issued, with the policy's
     struct coordinator_ops ops;
     struct ledger_sink sink;
     bool failed, started;

@@ -149,16 +149,18 @@ static bool another_could(const struct coordinator *c, const struct sample *s)
 static void fill_job(const struct coordinator *c, const struct sample *s, struct msg_score_job *job)
 {
     const struct ledger_group *g = &s->group->row;
-    *job = (struct msg_score_job){.sample_id = s->id,
-                                  .attempt = s->tries + 1,
-                                  .dataset = g->dataset,
-                                  .checks = g->checks,
-                                  .ground_truth = g->ground_truth,
-                                  .prompt = g->prompt_text,
-                                  .response = s->receipt.response,
-                                  .finish = s->receipt.finish,
-                                  .deadline_ms = (uint32_t)c->conf->verifier_deadline_ms,
-                                  .lease_ms = (uint32_t)c->conf->lease_ms};
+    *job = (struct msg_score_job){
+        .sample_id = s->id,
+        .attempt = s->tries + 1,
+        .dataset = g->dataset,
+        .checks = g->checks,
+        .ground_truth = g->ground_truth,
+        .reward = msg_text_of(g->purpose == LEDGER_TRAIN ? c->policy.train : c->policy.eval),
+        .prompt = g->prompt_text,
+        .response = s->receipt.response,
+        .finish = s->receipt.finish,
+        .deadline_ms = (uint32_t)c->conf->verifier_deadline_ms,
+        .lease_ms = (uint32_t)c->conf->lease_ms};
 }
 
 enum err coordinator_lease_score(struct coordinator *c, const struct msg_lease_score *m,
@@ -189,8 +191,8 @@ enum err coordinator_lease_score(struct coordinator *c, const struct msg_lease_s
             }
             struct msg_score_job job;
             fill_job(c, s, &job);
-            bytes += job.dataset.len + job.checks.len + job.ground_truth.len + job.prompt.len +
-                     job.response.len + 256;
+            bytes += job.dataset.len + job.checks.len + job.ground_truth.len + job.reward.len +
+                     job.prompt.len + job.response.len + 256;
             if ((count > 0 && bytes > LIMIT_MESSAGE_BYTES / 2) || !pin_checks(s->group, p)) {
                 max = count;
                 break;
@@ -228,7 +230,7 @@ static enum err check_verdict(const struct msg_submit_verdict *m, struct why *wh
                        m->reward);
     }
     for (size_t i = 0; i < m->n_components; i++) {
-        if (!isfinite(m->components[i].value)) {
+        if (!isfinite(m->components[i].value) || !isfinite(m->components[i].weight)) {
             return why_set(why, ERR_INVALID, "verdict of sample %llu: component %zu is not finite",
                            id, i);
         }

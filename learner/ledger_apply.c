@@ -306,6 +306,7 @@ static enum err apply_verdict(struct ledger *l, const struct ledger_txn *t,
         bind_bytes(&c, 3, v->components[i].id);
         bind_bytes(&c, 4, v->components[i].version);
         bind_real(&c, 5, v->components[i].value);
+        bind_real(&c, 6, v->components[i].weight);
         e = row_run(&c, "storing a verdict", NULL, why);
     }
     return e == ERR_OK ? transition(l, v->sample_id, "received", "scored",

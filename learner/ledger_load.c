@@ -352,11 +352,12 @@ static enum err load_components(struct ledger *l, struct ledger_arena *a, struct
         return e != ERR_OK ? e : ERR_NOMEM;
     }
     sqlite3_stmt *s = NULL;
-    e = ledger_prepare(l,
-                       "SELECT sample_id, check_id, check_version, value FROM verdict_components "
-                       "JOIN samples USING(sample_id) WHERE group_id IN " LIVE_GROUPS
-                       " ORDER BY group_id, sample_id, verdict_components.idx",
-                       &s, why);
+    e = ledger_prepare(
+        l,
+        "SELECT sample_id, check_id, check_version, value, weight FROM verdict_components "
+        "JOIN samples USING(sample_id) WHERE group_id IN " LIVE_GROUPS
+        " ORDER BY group_id, sample_id, verdict_components.idx",
+        &s, why);
     if (e != ERR_OK) {
         return e;
     }
@@ -372,8 +373,9 @@ static enum err load_components(struct ledger *l, struct ledger_arena *a, struct
         if (out->samples[at].n_components++ == 0) {
             out->samples[at].first_component = i;
         }
-        out->components[i] = (struct msg_component){copy_text(a, s, 1), copy_text(a, s, 2),
-                                                    sqlite3_column_double(s, 3)};
+        out->components[i] =
+            (struct msg_component){copy_text(a, s, 1), copy_text(a, s, 2),
+                                   sqlite3_column_double(s, 3), sqlite3_column_double(s, 4)};
     }
     return end_query(l, s, rc, a->failed ? ERR_NOMEM : ERR_OK, why);
 }

@@ -89,6 +89,7 @@ const char ledger_schema_sql[] =
     "CREATE TABLE verdict_components(\n"
     "  sample_id INTEGER NOT NULL REFERENCES samples, idx INTEGER NOT NULL,\n"
     "  check_id TEXT NOT NULL, check_version TEXT NOT NULL, value REAL NOT NULL,\n"
+    "  weight REAL NOT NULL,            -- its factor in the reward\n"
     "  PRIMARY KEY(sample_id, idx)) WITHOUT ROWID;\n"
     "CREATE TABLE transitions(\n"
     "  seq INTEGER PRIMARY KEY,         -- append-only\n"

@@ -34,7 +34,7 @@ const char *const ledger_statements[SQL_COUNT] = {
     [SQL_RETRY] = "UPDATE samples SET tries = ?2 WHERE sample_id = ?1 AND state = 'received'",
     [SQL_VERDICT] = "UPDATE samples SET state = 'scored', outcome = ?2, reward = ?3, cause = ?4, "
                     "elapsed_us = ?5, scored_ms = ?6 WHERE sample_id = ?1 AND state = 'received'",
-    [SQL_COMPONENT] = "INSERT INTO verdict_components VALUES(?1, ?2, ?3, ?4, ?5)",
+    [SQL_COMPONENT] = "INSERT INTO verdict_components VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
     [SQL_DROP] =
         "UPDATE samples SET state = 'dropped', reason = ?3 WHERE sample_id = ?1 AND state = ?2",
     [SQL_STEP] = "INSERT INTO steps(branch, step, version, new_version, state, n_samples, hyper, "

@@ -156,7 +156,7 @@ void ledger_put_verdict(struct ledger_txn *t, const struct ledger_verdict *v)
     for (size_t i = 0; c != NULL && i < v->n_components; i++) {
         c[i] = (struct msg_component){ledger_arena_text(a, v->components[i].id),
                                       ledger_arena_text(a, v->components[i].version),
-                                      v->components[i].value};
+                                      v->components[i].value, v->components[i].weight};
     }
     w->verdict.components = c;
 }

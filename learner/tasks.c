@@ -138,24 +138,37 @@ static enum err add_need(struct buf *needs, const json_t *name, const char *wher
     return e ? why_set(why, e, "%s: %s: %s", where, field, err_text(e)) : ERR_OK;
 }
 
-// The ids in an "ifeval" ground truth: {"instruction_id": […]}, a list of one such object, or a
-// JSON string holding either.
-static enum err add_instruction_ids(struct buf *needs, const json_t *truth, const char *where,
-                                    struct why *why)
+// The checks that an "ifeval" ground truth names, in the forms that are JSON: {"instruction_id":
+// […]} or {"func_name": …}, alone, in a list of one, or in a string. A label in another form is the
+// verifier's to read; such a row needs a verifier that knows the data set.
+static enum err add_instruction_ids(struct buf *needs, const json_t *suite, const json_t *truth,
+                                    const char *where, struct why *why)
 {
     json_t *parsed = NULL;
     if (json_is_string(truth)) {
-        parsed = json_loadb(json_string_value(truth), json_string_length(truth), 0, NULL);
+        const char *text = json_string_value(truth);
+        if (text[strspn(text, " \t\n")] != '[' && text[strspn(text, " \t\n")] != '{') {
+            return why_set(why, ERR_INVALID,
+                           "%s: ground_truth: expected the instructions of dataset ifeval, an "
+                           "object or list",
+                           where);
+        }
+        parsed = json_loadb(text, json_string_length(truth), 0, NULL);
         truth = parsed;
     }
     const json_t *object = json_is_array(truth) ? json_array_get(truth, 0) : truth;
-    const json_t *ids = json_object_get(object, "instruction_id"), *id;
-    enum err e = json_array_size(ids) > 0
-                     ? ERR_OK
-                     : why_set(why, ERR_INVALID,
-                               "%s: ground_truth: expected {\"instruction_id\": [...], "
-                               "\"kwargs\": [...]} for dataset ifeval",
-                               where);
+    const json_t *ids = json_object_get(object, "instruction_id"), *id,
+                 *name = json_object_get(object, "func_name");
+    enum err e = add_need(needs, suite, where, "dataset", why);
+    if (truth && json_array_size(ids) == 0 && !name) {
+        e = e ? e
+              : why_set(why, ERR_INVALID,
+                        "%s: ground_truth: expected an object with instruction_id or func_name",
+                        where);
+    }
+    if (name) {
+        e = e ? e : add_need(needs, name, where, "ground_truth.func_name", why);
+    }
     size_t i;
     json_array_foreach(ids, i, id)
     {
@@ -168,8 +181,8 @@ static enum err add_instruction_ids(struct buf *needs, const json_t *truth, cons
 static enum err add_dataset(struct buf *needs, const json_t *name, const json_t *truth,
                             const char *where, struct why *why)
 {
-    if (is_text(name) && strcmp(json_string_value(name), "ifeval") == 0) {
-        return add_instruction_ids(needs, truth, where, why);
+    if (is_text(name) && strncmp(json_string_value(name), "ifeval", 6) == 0) {
+        return add_instruction_ids(needs, name, truth, where, why);
     }
     return add_need(needs, name, where, "dataset", why);
 }

@@ -169,7 +169,7 @@ struct msg_lease_score {
 
 // What is needed to score one response. `dataset`, `checks` and `ground_truth` are JSON texts as
 // they stand in the data row (dataset: string or list; checks: list of {"id","kwargs"}, or empty
-// text when the row has none).
+// text when the row has none). `reward` is the run's reward policy as JSON, or empty.
 struct msg_score_job {
     uint64_t sample_id;
     uint32_t attempt;
@@ -178,6 +178,7 @@ struct msg_score_job {
     uint32_t finish;
     uint32_t deadline_ms;
     uint32_t lease_ms;
+    struct msg_text reward;
 };
 
 struct msg_score_work {
@@ -189,6 +190,7 @@ struct msg_score_work {
 struct msg_component {
     struct msg_text id, version;    // check and its version
     double value;                   // 0 … 1
+    double weight;                  // its factor in the reward
 };
 
 struct msg_submit_verdict {

@@ -117,6 +117,7 @@ static const struct pack_field job_fields[] = {
     U32(7, msg_score_job, finish, PACK_SOME, MSG_FINISH_LENGTH),
     U32(8, msg_score_job, deadline_ms, PACK_ANY, 0),
     U32(9, msg_score_job, lease_ms, PACK_ANY, 0),
+    TEXT(10, msg_score_job, reward, PACK_NO_NUL, LIMIT_CONFIG_BYTES),
 };
 static const struct pack_table job_table = TABLE(msg_score_job, job_fields, NULL);
 
@@ -124,6 +125,7 @@ static const struct pack_field component_fields[] = {
     NAME(0, msg_component, id),
     NAME(1, msg_component, version),
     F64(2, msg_component, value, PACK_UNIT),
+    F64(3, msg_component, weight, PACK_FINITE),
 };
 static const struct pack_table component_table = TABLE(msg_component, component_fields, NULL);
 

@@ -144,7 +144,8 @@ static void send_verdict(struct held *h)
     for (size_t i = 0; i < v->n_components; i++) {
         const struct score_component *c = &v->components[i];
         components[i] =
-            (struct msg_component){msg_text_of(c->id), msg_text_of(c->version), c->value};
+            (struct msg_component){msg_text_of(c->id), msg_text_of(c->version),
+                                               c->value, c->weight};
     }
     struct msg m = {.type = MSG_SUBMIT_VERDICT,
                     .submit_verdict = {.incarnation = s->session.incarnation,
@@ -237,6 +238,7 @@ static void take_job(struct service *s, const struct msg_score_job *j)
     struct score_request req = {.dataset = text_of(j->dataset),
                                 .checks = text_of(j->checks),
                                 .ground_truth = text_of(j->ground_truth),
+                                .reward = text_of(j->reward),
                                 .prompt = text_of(j->prompt),
                                 .response = text_of(j->response),
                                 .finish = j->finish};

@@ -112,6 +112,8 @@ static void every_value_survives_printing_and_reading(void **state)
         case CONF_TYPE_TEXT:
             (void)snprintf(text, sizeof text, "%s",
                            strcmp(row->key, "learner.http") == 0 ? "[::1]:65535"
+                           : strcmp(row->key, "reward.shaping") == 0
+                               ? "[{\"id\": \"a'b\", \"weight\": -0.5}]"
                            : strcmp(row->key, "learner.listen") == 0
                                ? "ipc://a \"b\" \\ c"
                                : "\xc3\xa9 'x': #\\ \"y\" {z} ~ \xf0\x9f\x90\xab");

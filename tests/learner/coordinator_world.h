@@ -425,7 +425,7 @@ static inline enum err world_verdict(struct world *w, uint8_t verifier, uint64_t
                                      uint32_t attempt, enum msg_outcome outcome, double reward)
 {
     struct why why;
-    struct msg_component k = {msg_text_of("string"), msg_text_of("1"), reward};
+    struct msg_component k = {msg_text_of("string"), msg_text_of("1"), reward, 1};
     struct msg_submit_verdict m = {.incarnation = rig_name(verifier),
                                    .sample_id = id,
                                    .attempt = attempt,

@@ -143,7 +143,7 @@ static inline void rig_scored(struct rig *r)
     for (uint64_t id = 1; id <= 3; id++) {
         struct ledger_receipt p = rig_receipt(id);
         ledger_put_receipt(t, &p);
-        struct msg_component k = {msg_text_of("gsm8k"), msg_text_of("1"), id == 1};
+        struct msg_component k = {msg_text_of("gsm8k"), msg_text_of("1"), id == 1, 1};
         ledger_put_verdict(
             t, &(struct ledger_verdict){.sample_id = id,
                                         .outcome = id == 1 ? MSG_OUTCOME_SCORE : MSG_OUTCOME_ZERO,

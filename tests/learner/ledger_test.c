@@ -412,7 +412,7 @@ static const struct damage {
     {"versions", "DELETE FROM versions WHERE version = 1"},
     {"versions", "UPDATE samples SET newest_version = 5 WHERE sample_id = 3"},
     {"fresh", "UPDATE samples SET newest_version = 2 WHERE sample_id = 1"},
-    {"foreign_keys", "INSERT INTO verdict_components VALUES(88, 0, 'a', '1', 0)"},
+    {"foreign_keys", "INSERT INTO verdict_components VALUES(88, 0, 'a', '1', 0, 1)"},
 };
 
 static void the_audit_names_every_broken_relation(void **state)

@@ -566,7 +566,7 @@ static void scoring_work_carries_the_answer_and_the_truth(void **state)
         if (f->sample_id) {
             assert_string_equal(f->response, "ok");
             assert_true(f->ground_truth[0] == '"');
-            const struct msg_component c = {msg_text_of("gsm8k"), msg_text_of("1"), 0};
+            const struct msg_component c = {msg_text_of("gsm8k"), msg_text_of("1"), 0, 1};
             struct msg v = {.type = MSG_SUBMIT_VERDICT,
                             .submit_verdict = {.incarnation = f->me,
                                                .sample_id = f->sample_id,

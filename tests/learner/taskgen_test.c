@@ -192,6 +192,7 @@ static void must_score(const struct taskgen_row *r, const char *response, enum s
     snprintf(dataset, sizeof dataset, "\"%s\"", r->dataset);
     struct score_request req = {.dataset = text(dataset),
                                 .ground_truth = text(r->ground_truth),
+                                .reward = text("{\"combine\":\"all\"}"),
                                 .prompt = text(r->prompt),
                                 .response = text(response)};
     score_request_run(&req, &out);

@@ -93,11 +93,11 @@ static void rows_keep_what_the_verifier_needs(void **state)
     assert_string_equal(a->ground_truth, "\"4\"");
     assert_string_equal(a->kind, "sum1");
     assert_string_equal(a->needs, "gsm8k");
-    assert_string_equal(b->needs, "a:b\nc:d");
+    assert_string_equal(b->needs, "ifeval\na:b\nc:d");
     assert_string_equal(b->kind, "ifeval");
     assert_string_equal(c->needs, "x:y");
     assert_string_equal(c->dataset, "");
-    assert_string_equal(d->needs, "gsm8k\np:q");
+    assert_string_equal(d->needs, "gsm8k\nifeval\np:q");
     assert_true(a->n_prompt > strlen("<|im_start|>"));    // the template is around it
     tasks_destroy(t);
 }
@@ -151,7 +151,10 @@ static void a_malformed_row_is_named_by_file_line_and_field(void **state)
          {"ground_truth: expected a list of 2"},
          ERR_INVALID},
         {"{" USER("a") ", \"dataset\": \"ifeval\", \"ground_truth\": \"7\"}",
-         {"ground_truth:", "instruction_id"},
+         {"ground_truth:", "instructions of dataset ifeval"},
+         ERR_INVALID},
+        {"{" USER("a") ", \"dataset\": \"ifeval\", \"ground_truth\": {\"kwargs\": []}}",
+         {"ground_truth:", "instruction_id or func_name"},
          ERR_INVALID},
         {"{" USER("a") ", \"dataset\": \"ifeval\", \"ground_truth\": {\"instruction_id\": [5]}}",
          {"ground_truth.instruction_id: expected a string"},

@@ -35,7 +35,7 @@ static const uint32_t stops[] = {2, 0};
 static const uint32_t tokens[] = {5, 6, 2};
 static const float logprobs[] = {-0.5f, -1.25f, -0.0f};
 static const struct msg_segment segments[] = {{3, 5}, {4, 6}};
-static const struct msg_component components[] = {{T("gsm8k"), T("1"), 0.5}};
+static const struct msg_component components[] = {{T("gsm8k"), T("1"), 0.5, 2.0}};
 static const struct msg_stat stats[] = {{T("slots_busy"), 3}, {T("decode_tokens_total"), 812}};
 static const struct msg_group groups[] = {
     {.group_id = 12,
@@ -58,7 +58,8 @@ static const struct msg_score_job jobs[] = {
      .response = T("It is 42.\xff\0"),
      .finish = MSG_FINISH_STOP,
      .deadline_ms = 2000,
-     .lease_ms = 10000},
+     .lease_ms = 10000,
+     .reward = T("{\"scale\":10.0}")},
 };
 
 static struct msg example_request(enum msg_type type)
@@ -244,11 +245,10 @@ static void random_score_work(struct maker *k, struct msg_score_work *m)
     size_t n = count(k, 0);
     struct msg_score_job *j = fill(k, n * sizeof *j);
     for (size_t i = 0; i < n; i++) {
-        j[i] = (struct msg_score_job){any64(k),           any32(k),
-                                      text(k, 20, false), text(k, 99, false),
-                                      text(k, 99, false), text(k, 400, true),
-                                      text(k, 400, true), 1 + rng_below(&k->r, 2),
-                                      any32(k),           any32(k)};
+        j[i] = (struct msg_score_job){
+            any64(k),           any32(k),           text(k, 20, false), text(k, 99, false),
+            text(k, 99, false), text(k, 400, true), text(k, 400, true), 1 + rng_below(&k->r, 2),
+            any32(k),           any32(k),           text(k, 99, false)};
     }
     *m = (struct msg_score_work){j, n, any64(k)};
 }
@@ -258,7 +258,8 @@ static void random_submit_verdict(struct maker *k, struct msg_submit_verdict *m)
     size_t n = count(k, 0);
     struct msg_component *c = fill(k, n * sizeof *c);
     for (size_t i = 0; i < n; i++) {
-        c[i] = (struct msg_component){text(k, 30, false), text(k, 9, false), rng_f64(&k->r)};
+        c[i] = (struct msg_component){text(k, 30, false), text(k, 9, false), rng_f64(&k->r),
+                                      rng_f64(&k->r) * 20 - 10};
     }
     *m = (struct msg_submit_verdict){
         incarnation(k),     any64(k), any32(k), MSG_OUTCOME_SCORE, rng_f64(&k->r) * 20 - 10,
