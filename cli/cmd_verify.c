@@ -2,7 +2,8 @@
 //
 // Three parts. A reader thread turns lines into jobs and waits, through a semaphore, while WINDOW
 // of them are unanswered; the loop thread owns the pool and gets jobs through a mailbox; answers
-// are put into a ring at their line's place and printed as soon as all earlier ones are.
+// are put into a ring at their line's place and printed as soon as all earlier ones are. With
+// --list nothing is read: the registry is printed.
 #include <stdlib.h>
 #include <string.h>
 #include <uv.h>
@@ -11,13 +12,17 @@
 #include "cli/jsonl.h"
 #include "common/mailbox.h"
 #include "common/pool.h"
+#include "proto/msg.h"
+#include "verifier/checkargs.h"
+#include "verifier/registry.h"
 #include "verifier/workpool.h"
 
 enum { WINDOW = 256 };
 
 struct options {
-    const char *sandbox;
+    const char *sandbox, *reward;
     int64_t workers, deadline_ms;
+    bool list;
 };
 
 static const struct arg args[] = {
@@ -27,6 +32,10 @@ static const struct arg args[] = {
      "worker processes, 0 = cores (default 0)"},
     {"deadline-ms", ARG_INT, offsetof(struct options, deadline_ms), 1, 3600000, "N",
      "wall time of one line, then its worker is killed (default 5000)"},
+    {"reward", ARG_TEXT, offsetof(struct options, reward), 0, 0, "JSON",
+     "reward policy: combine, scale, unstopped, shaping (default: none)"},
+    {"list", ARG_FLAG, offsetof(struct options, list), 0, 0, NULL,
+     "print every check with its arguments, and do nothing else"},
     {0},
 };
 
@@ -43,6 +52,7 @@ struct verify {
     uv_sem_t room;
     struct mailbox *box;
     struct workpool *pool;
+    struct score_text reward;    // the policy
     struct answer {
         struct verify *owner;
         json_t *out;
@@ -111,12 +121,27 @@ static void print_ready(struct verify *v)
     finish_if_over(v);
 }
 
+static json_t *components_of(const struct score_result *r)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < r->n_components; i++) {
+        const struct score_component *c = &r->components[i];
+        if (json_array_append_new(list, json_pack("{s:s, s:s, s:f, s:f}", "id", c->id, "version",
+                                                  c->version, "value", c->value, "weight",
+                                                  c->weight)) != 0) {
+            json_decref(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
 static void on_verdict(void *arg, const struct score_result *r, uint32_t elapsed_us)
 {
     struct answer *a = arg;
     (void)elapsed_us;
-    a->out = json_pack("{s:s, s:f, s:s}", "outcome", score_outcome_name(r->outcome), "reward",
-                       r->reward, "cause", r->cause);
+    a->out = json_pack("{s:s, s:f, s:s, s:o*}", "outcome", score_outcome_name(r->outcome), "reward",
+                       r->reward, "cause", r->cause, "components", components_of(r));
     if (!a->out) {
         (void)why_set(&a->why, ERR_NOMEM, "out of memory");
     }
@@ -151,6 +176,17 @@ static enum err text_field(const json_t *in, const char *key, const char *where,
     return ERR_OK;
 }
 
+static enum err finish_field(const json_t *in, const char *where, uint32_t *out, struct why *why)
+{
+    const json_t *v = json_object_get(in, "finish");
+    const char *text = json_is_string(v) ? json_string_value(v) : "";
+    if (v && strcmp(text, "stop") != 0 && strcmp(text, "length") != 0) {
+        return why_set(why, ERR_INVALID, "%s: finish: expected \"stop\" or \"length\"", where);
+    }
+    *out = strcmp(text, "length") == 0 ? MSG_FINISH_LENGTH : MSG_FINISH_STOP;
+    return ERR_OK;
+}
+
 static enum err submit(struct verify *v, struct answer *a, const json_t *in, size_t number)
 {
     struct score_request req = {0};
@@ -161,6 +197,7 @@ static enum err submit(struct verify *v, struct answer *a, const json_t *in, siz
     }
     enum err e = text_field(in, "response", where, true, &req.response, &a->why);
     e = e ? e : text_field(in, "prompt", where, false, &req.prompt, &a->why);
+    e = e ? e : finish_field(in, where, &req.finish, &a->why);
     if (e) {
         return e;
     }
@@ -171,7 +208,7 @@ static enum err submit(struct verify *v, struct answer *a, const json_t *in, siz
         req.dataset = text_of(dataset);
         req.checks = text_of(checks);
         req.ground_truth = text_of(truth);
-        req.finish = 1;
+        req.reward = v->reward;
         e = workpool_submit(v->pool, &req, 0, on_verdict, a, &a->why);
     } else {
         e = why_set(&a->why, ERR_NOMEM, "%s: out of memory", where);
@@ -234,18 +271,46 @@ static enum err verify_run(struct verify *v, const struct workpool_config *c, st
     return ERR_OK;
 }
 
+// ---- --list ----
+
+static void print_row(const struct check_row *row)
+{
+    static const char *const kinds[] = {
+        [CHECK_INSTRUCTION] = "instruction, strict or loose",
+        [CHECK_FUNCTION] = "function",
+        [CHECK_TRUTH] = "against ground_truth",
+        [CHECK_SUITE] = "data set",
+    };
+    printf("%s  (version %s; %s)\n    %s\n", row->id, row->version, kinds[row->kind], row->doc);
+    for (const struct check_arg_spec *a = row->args; a->type != CHECK_ARG_END; a++) {
+        printf("    %s: %s%s%s\n", a->name, checkargs_type_name(a->type),
+               a->fallback ? ", default " : "", a->fallback ? a->fallback : "");
+    }
+}
+
+static int list_checks(void)
+{
+    for (size_t i = 0; registry_at(i); i++) {
+        print_row(registry_at(i));
+    }
+    return CLI_OK;
+}
+
 static int run(const struct command *self, int argc, char **argv)
 {
     static const char *const levels[] = {[CONF_SANDBOX_AUTO] = "auto",
                                          [CONF_SANDBOX_FULL] = "full",
                                          [CONF_SANDBOX_SECCOMP] = "seccomp",
                                          [CONF_SANDBOX_NONE] = "none"};
-    struct options o = {.sandbox = "auto", .deadline_ms = 5000};
+    struct options o = {.sandbox = "auto", .reward = "", .deadline_ms = 5000};
     struct words words;
     struct why why;
     int rc = args_parse(self, argc, argv, &o, &words);
     if (rc >= 0) {
         return rc;
+    }
+    if (o.list) {
+        return list_checks();
     }
     size_t level = 0;
     while (level < ARRAY_LEN(levels) && strcmp(levels[level], o.sandbox) != 0) {
@@ -265,6 +330,7 @@ static int run(const struct command *self, int argc, char **argv)
     if (!v) {
         return cli_complain(self, "out of memory");
     }
+    v->reward = text_of(o.reward);
     enum err e = verify_run(v, &c, &why);
     rc = e ? cli_fail(self, &why) : v->failed ? CLI_FAILED : CLI_OK;
     if (v->pool_why.text[0]) {
@@ -276,12 +342,13 @@ static int run(const struct command *self, int argc, char **argv)
 
 const struct command cmd_verify = {
     .name = "verify",
-    .synopsis = "[--sandbox LEVEL] < LINES",
+    .synopsis = "[--sandbox LEVEL] [--reward JSON] < LINES | --list",
     .help = "verdicts on responses, by sandboxed workers",
     .more = "in:   {\"dataset\": \"gsm8k\" (or a list) or \"checks\": [{\"id\", \"kwargs\"}…], "
-            "\"ground_truth\": …, \"prompt\": \"…\", \"response\": \"…\"}\n"
+            "\"ground_truth\": …, \"prompt\": \"…\", \"response\": \"…\", \"finish\": \"stop\" or "
+            "\"length\"}\n"
             "out:  {\"outcome\": \"score\", \"zero\" or \"unscored\", \"reward\": 1.0, \"cause\": "
-            "\"\"}",
+            "\"\", \"components\": [{\"id\", \"version\", \"value\", \"weight\"}…]}",
     .args = args,
     .run = run,
 };
