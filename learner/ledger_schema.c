@@ -175,4 +175,9 @@ const char ledger_schema_sql[] =
     "CREATE VIEW reward_by_kind AS\n"
     "  SELECT m.branch, m.step, g.kind, count(*) AS n, avg(s.reward) AS reward_mean\n"
     "  FROM step_samples m JOIN samples s USING(sample_id) JOIN groups g USING(group_id) GROUP BY "
-    "1, 2, 3;\n";
+    "1, 2, 3;\n"
+    "CREATE VIEW reward_by_check AS    -- what each check contributed, by version of the check\n"
+    "  SELECT m.branch, m.step, v.check_id, v.check_version, count(*) AS n, avg(v.value) AS "
+    "value_mean, avg(v.weight * v.value) AS weighted_mean\n"
+    "  FROM step_samples m JOIN verdict_components v USING(sample_id) GROUP BY m.branch, m.step, "
+    "v.check_id, v.check_version;\n";
