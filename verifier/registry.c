@@ -12,9 +12,13 @@
 // Dataset names that hold no check themselves.
 static const struct check_row suites[] = {
     {.id = "ifeval",
+     .version = "2",
+     .kind = CHECK_SUITE,
+     .doc = "share of the instructions in the ground truth that hold; or its one function"},
+    {.id = "ifeval@tulu3",
      .version = "1",
      .kind = CHECK_SUITE,
-     .doc = "the instructions listed in the ground truth hold"},
+     .doc = "the ground truth's function as released with Tülu 3"},
     {0},
 };
 
