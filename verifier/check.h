@@ -71,6 +71,31 @@ struct check_row {
     check_measure_fn *measure;    // instead of holds: a value between 0 and 1
 };
 
+// Rows of a table.
+#define CHECK_INSTRUCTION_ROW(name, revision, fn, text, ...)                                       \
+    {                                                                                              \
+        .id = name, .version = revision, .kind = CHECK_INSTRUCTION, .holds = fn,                   \
+        .args = {__VA_ARGS__}, .doc = text                                                         \
+    }
+#define CHECK_FUNCTION_ROW(name, revision, fn, text, ...)                                          \
+    {                                                                                              \
+        .id = name, .version = revision, .kind = CHECK_FUNCTION, .holds = fn,                      \
+        .args = {__VA_ARGS__}, .doc = text                                                         \
+    }
+#define CHECK_REQUIRED(name, type)                                                                 \
+    {                                                                                              \
+        name, type, NULL                                                                           \
+    }
+#define CHECK_INT(name) CHECK_REQUIRED(name, CHECK_ARG_INT)
+#define CHECK_NUMBER(name) CHECK_REQUIRED(name, CHECK_ARG_NUMBER)
+#define CHECK_STR(name) CHECK_REQUIRED(name, CHECK_ARG_STR)
+#define CHECK_LIST(name) CHECK_REQUIRED(name, CHECK_ARG_STR_LIST)
+#define CHECK_RELATION(name) CHECK_REQUIRED(name, CHECK_ARG_RELATION)
+#define CHECK_NO_ARGS                                                                              \
+    {                                                                                              \
+        0                                                                                          \
+    }
+
 // n compared with an INT and a RELATION argument, as most counting checks end.
 static inline bool check_related(size_t n, const struct check_arg *limit,
                                  const struct check_arg *relation)
