@@ -120,6 +120,13 @@ static void all_ifeval_verdicts_of_our_checks_agree(void **state)
     each_line("ifeval_dev.jsonl", ifeval_row, &t);
 }
 
+static void all_ifbench_verdicts_of_our_checks_agree(void **state)
+{
+    (void)state;
+    struct tally t = {0};
+    each_line("ifbench_dev.jsonl", ifeval_row, &t);
+}
+
 static void all_loose_verdicts_of_our_checks_agree(void **state)
 {
     (void)state;
@@ -132,6 +139,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_gsm8k_verdicts_agree),
         cmocka_unit_test(all_ifeval_verdicts_of_our_checks_agree),
+        cmocka_unit_test(all_ifbench_verdicts_of_our_checks_agree),
         cmocka_unit_test(all_loose_verdicts_of_our_checks_agree),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
