@@ -1,22 +1,105 @@
-// verdicts_test.c: every stored verdict of the original checkers is reproduced.
+// verdicts_test.c: the stored verdicts of the original checkers are reproduced.
 //
 // The reference set is large and lives outside the repository: CARAVAN_REFERENCE names the folder
-// that holds verdicts/. Without it the tests are skipped; the small cases that always run are in
-// checks_test.c.
+// that holds verdicts/. Without it the tests are skipped; small cases that always run are in the
+// tests of each family. Verdicts must agree exactly, but for checks that stand in for a trained
+// model or a dictionary: at least 97 of 100 for languages, 90 for verbs and syllables. Each test
+// prints the ids that differ, and the first cases.
 #include "tests/verifier/support.h"
 
-#include <stdio.h>
+#include <math.h>
 #include <stdlib.h>
 
-#include "verifier/registry.h"
+#define MAX_IDS 256
+#define SHOWN 5
+#define NAME_BYTES 96
 
-struct tally {
+struct id_tally {
+    char id[NAME_BYTES];
     size_t cases, wrong;
+    char first[SHOWN][NAME_BYTES];
 };
 
+struct tally {
+    struct id_tally ids[MAX_IDS];
+    size_t n, skipped;
+};
+
+static struct id_tally *tally_at(struct tally *t, const char *id)
+{
+    for (size_t i = 0; i < t->n; i++) {
+        if (strcmp(t->ids[i].id, id) == 0) {
+            return &t->ids[i];
+        }
+    }
+    assert_in_range(t->n, 0, MAX_IDS - 1);
+    snprintf(t->ids[t->n].id, NAME_BYTES, "%s", id);
+    return &t->ids[t->n++];
+}
+
+static void tally_note(struct tally *t, const char *id, const json_t *row, bool agrees)
+{
+    struct id_tally *at = tally_at(t, id);
+    at->cases++;
+    if (!agrees) {
+        if (at->wrong < SHOWN) {
+            const char *name = json_string_value(json_object_get(row, "id"));
+            snprintf(at->first[at->wrong], NAME_BYTES, "%s", name ? name : "unnamed");
+        }
+        at->wrong++;
+    }
+}
+
+// The share of verdicts that must agree.
+static double share_wanted(const char *id)
+{
+    static const struct {
+        const char *id;
+        double share;
+    } estimates[] = {
+        {"language:response_language", 0.97},
+        {"change_case:english_capital", 0.97},
+        {"change_case:english_lowercase", 0.97},
+        {"validate_response_language", 0.97},
+        {"words:start_verb", 0.90},
+        {"words:odd_even_syllables", 0.90},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(estimates); i++) {
+        if (strcmp(id, estimates[i].id) == 0) {
+            return estimates[i].share;
+        }
+    }
+    return 1;
+}
+
+static bool report(const char *name, const struct tally *t)
+{
+    size_t cases = 0, wrong = 0;
+    bool good = true;
+    for (size_t i = 0; i < t->n; i++) {
+        const struct id_tally *at = &t->ids[i];
+        cases += at->cases;
+        wrong += at->wrong;
+        bool enough = (double)(at->cases - at->wrong) >= share_wanted(at->id) * (double)at->cases;
+        good = good && enough;
+        if (at->wrong > 0) {
+            print_message("%s: %s: %zu/%zu wrong%s:", name, at->id, at->wrong, at->cases,
+                          enough ? "" : ", TOO MANY");
+            for (size_t k = 0; k < at->wrong && k < SHOWN; k++) {
+                print_message(" %s", at->first[k]);
+            }
+            print_message("\n");
+        }
+    }
+    print_message("%s: %zu cases, %zu wrong, %zu skipped\n", name, cases, wrong, t->skipped);
+    assert_true(cases > 0);
+    return good;
+}
+
+typedef void row_fn(const json_t *row, struct tally *t);
+
 // Calls fn for each line of verdicts/NAME; skips the test when there is no reference.
-static void each_line(const char *name, void (*fn)(const json_t *row, struct tally *t),
-                      struct tally *t)
+static void agree(const char *name, row_fn *fn)
 {
     const char *root = getenv("CARAVAN_REFERENCE");
     char path[4096];
@@ -26,6 +109,8 @@ static void each_line(const char *name, void (*fn)(const json_t *row, struct tal
     snprintf(path, sizeof path, "%s/verdicts/%s", root, name);
     FILE *f = fopen(path, "r");
     assert_non_null(f);
+    struct tally *t = calloc(1, sizeof *t);
+    assert_non_null(t);
     char *line = NULL;
     size_t cap = 0;
     for (ssize_t n; (n = getline(&line, &cap, f)) > 0;) {
@@ -36,111 +121,171 @@ static void each_line(const char *name, void (*fn)(const json_t *row, struct tal
     }
     free(line);
     fclose(f);
-    print_message("%s: %zu cases, %zu wrong\n", name, t->cases, t->wrong);
-    assert_true(t->cases > 0);
-    assert_int_equal(t->wrong, 0);
+    bool good = report(name, t);
+    free(t);
+    assert_true(good);
 }
 
-static void compare(const json_t *row, struct score_request *req, bool want, struct tally *t)
+static const char *string_at(const json_t *row, const char *key)
+{
+    const char *s = json_string_value(json_object_get(row, key));
+    assert_non_null(s);
+    return s;
+}
+
+// The row's response, judged; a row with a check that this build lacks is skipped.
+static void compare(const json_t *row, const char *id, struct score_request *req, double want,
+                    struct tally *t)
 {
     const json_t *response = json_object_get(row, "response");
+    struct why why = {{0}};
     req->response = (struct score_text){json_string_value(response), json_string_length(response)};
+    if (score_request_check(req, NULL, &why) == ERR_NOT_FOUND) {
+        t->skipped++;
+        return;
+    }
     struct score_result r;
     score_request_run(req, &r);
-    t->cases++;
-    if (r.outcome != (want ? SCORE_SCORED : SCORE_ZERO)) {
-        t->wrong++;
-        print_message("%s: %s %s, expected %s\n", json_string_value(json_object_get(row, "id")),
-                      score_outcome_name(r.outcome), r.cause, want ? "score" : "zero");
-    }
+    tally_note(t, id, row, r.outcome != SCORE_UNSCORED && fabs(r.reward - want) < 1e-9);
     score_result_fini(&r);
 }
 
-static void gsm8k_row(const json_t *row, struct tally *t)
-{
-    char *truth = json_dumps(json_object_get(row, "ground_truth"), JSON_ENCODE_ANY);
-    struct score_request req = {.dataset = support_text("\"gsm8k\""),
-                                .ground_truth = support_text(truth)};
-    compare(row, &req, json_is_true(json_object_get(row, "pass_head")), t);
-    free(truth);
-}
-
-static bool is_ours(const json_t *id)
-{
-    const struct check_row *row = registry_find(json_string_value(id), json_string_length(id));
-    return row && row->kind == CHECK_INSTRUCTION;
-}
-
-static char *one_check(const json_t *id, const json_t *kwargs, const char *mode)
+static void compare_check(const json_t *row, const json_t *id, const json_t *kwargs,
+                          const char *mode, bool want, struct tally *t)
 {
     json_t *checks = json_pack("[{s:O, s:O, s:s}]", "id", id, "kwargs", kwargs, "mode", mode);
     char *text = json_dumps(checks, 0);
-    json_decref(checks);
     assert_non_null(text);
-    return text;
+    struct score_request req = {.checks = support_text(text)};
+    compare(row, json_string_value(id), &req, want, t);
+    free(text);
+    json_decref(checks);
 }
 
-static void ifeval_row(const json_t *row, struct tally *t)
+// `id` is what the tally is kept for.
+static void compare_dataset(const json_t *row, const char *dataset, const char *id,
+                            const json_t *truth, double want, struct tally *t)
 {
-    const json_t *id = json_object_get(row, "instruction_id");
-    if (is_ours(id)) {
-        char *checks = one_check(id, json_object_get(row, "kwargs"), "strict");
-        struct score_request req = {.checks = support_text(checks)};
-        compare(row, &req, json_is_true(json_object_get(row, "pass")), t);
-        free(checks);
-    }
+    char *text = json_dumps(truth, JSON_ENCODE_ANY);
+    char name[NAME_BYTES];
+    assert_non_null(text);
+    snprintf(name, sizeof name, "\"%s\"", dataset);
+    struct score_request req = {.dataset = support_text(name), .ground_truth = support_text(text)};
+    compare(row, id, &req, want, t);
+    free(text);
+}
+
+static void instruction_row(const json_t *row, struct tally *t)
+{
+    compare_check(row, json_object_get(row, "instruction_id"), json_object_get(row, "kwargs"),
+                  "strict", json_is_true(json_object_get(row, "pass")), t);
 }
 
 static void loose_row(const json_t *row, struct tally *t)
 {
+    static const char *const modes[] = {"strict", "loose"};
     const json_t *ids = json_object_get(row, "instruction_id_list"),
                  *kwargs = json_object_get(row, "kwargs");
-    static const char *const modes[] = {"strict", "loose"};
     for (size_t i = 0; i < json_array_size(ids); i++) {
-        for (size_t m = 0; m < 2 && is_ours(json_array_get(ids, i)); m++) {
-            char *checks = one_check(json_array_get(ids, i), json_array_get(kwargs, i), modes[m]);
-            struct score_request req = {.checks = support_text(checks)};
-            compare(row, &req, json_is_true(json_array_get(json_object_get(row, modes[m]), i)), t);
-            free(checks);
+        for (size_t m = 0; m < ARRAY_LEN(modes); m++) {
+            compare_check(row, json_array_get(ids, i), json_array_get(kwargs, i), modes[m],
+                          json_is_true(json_array_get(json_object_get(row, modes[m]), i)), t);
         }
     }
 }
 
-static void all_gsm8k_verdicts_agree(void **state)
+static void multi_row(const json_t *row, struct tally *t)
 {
-    (void)state;
-    struct tally t = {0};
-    each_line("gsm8k_dev.jsonl", gsm8k_row, &t);
+    compare_dataset(row, "ifeval", "several", json_object_get(row, "ground_truth"),
+                    json_number_value(json_object_get(row, "score")), t);
 }
 
-static void all_ifeval_verdicts_of_our_checks_agree(void **state)
+static void function_row(const json_t *row, struct tally *t)
 {
-    (void)state;
-    struct tally t = {0};
-    each_line("ifeval_dev.jsonl", ifeval_row, &t);
+    const char *name = string_at(row, "func_name");
+    const json_t *label = json_object_get(row, "gt");
+    char released[NAME_BYTES];
+    snprintf(released, sizeof released, "%s@tulu3", name);
+    compare_dataset(row, "ifeval", name, label, json_is_true(json_object_get(row, "pass_head")), t);
+    compare_dataset(row, "ifeval@tulu3", released, label,
+                    json_is_true(json_object_get(row, "pass_t3")), t);
 }
 
-static void all_ifbench_verdicts_of_our_checks_agree(void **state)
+static void gsm8k_row(const json_t *row, struct tally *t)
 {
-    (void)state;
-    struct tally t = {0};
-    each_line("ifbench_dev.jsonl", ifeval_row, &t);
+    const json_t *truth = json_object_get(row, "ground_truth");
+    compare_dataset(row, "gsm8k", "gsm8k", truth, json_is_true(json_object_get(row, "pass_head")),
+                    t);
+    compare_dataset(row, "gsm8k@tulu3", "gsm8k@tulu3", truth,
+                    json_is_true(json_object_get(row, "pass")), t);
 }
 
-static void all_loose_verdicts_of_our_checks_agree(void **state)
+// Where the original raises, nothing may be rewarded.
+static void raises_row(const json_t *row, struct tally *t)
+{
+    compare_check(row, json_object_get(row, "instruction_id"), json_object_get(row, "kwargs"),
+                  "strict", false, t);
+}
+
+static void ifeval_verdicts_agree(void **state)
 {
     (void)state;
-    struct tally t = {0};
-    each_line("ifeval_loose_dev.jsonl", loose_row, &t);
+    agree("ifeval_dev.jsonl", instruction_row);
+}
+
+static void loose_verdicts_agree(void **state)
+{
+    (void)state;
+    agree("ifeval_loose_dev.jsonl", loose_row);
+}
+
+static void ifbench_verdicts_agree(void **state)
+{
+    (void)state;
+    agree("ifbench_dev.jsonl", instruction_row);
+}
+
+static void verdicts_of_the_later_suite_agree(void **state)
+{
+    (void)state;
+    agree("ifevalg_dev.jsonl", instruction_row);
+}
+
+static void shares_of_several_instructions_agree(void **state)
+{
+    (void)state;
+    agree("ifevalg_multi_dev.jsonl", multi_row);
+}
+
+static void verdicts_of_training_functions_agree_in_both_versions(void **state)
+{
+    (void)state;
+    agree("if_train_dev.jsonl", function_row);
+}
+
+static void gsm8k_verdicts_agree_in_both_versions(void **state)
+{
+    (void)state;
+    agree("gsm8k_dev.jsonl", gsm8k_row);
+}
+
+static void what_raised_an_error_is_not_satisfied(void **state)
+{
+    (void)state;
+    agree("raises_dev.jsonl", raises_row);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(all_gsm8k_verdicts_agree),
-        cmocka_unit_test(all_ifeval_verdicts_of_our_checks_agree),
-        cmocka_unit_test(all_ifbench_verdicts_of_our_checks_agree),
-        cmocka_unit_test(all_loose_verdicts_of_our_checks_agree),
+        cmocka_unit_test(ifeval_verdicts_agree),
+        cmocka_unit_test(loose_verdicts_agree),
+        cmocka_unit_test(ifbench_verdicts_agree),
+        cmocka_unit_test(verdicts_of_the_later_suite_agree),
+        cmocka_unit_test(shares_of_several_instructions_agree),
+        cmocka_unit_test(verdicts_of_training_functions_agree_in_both_versions),
+        cmocka_unit_test(gsm8k_verdicts_agree_in_both_versions),
+        cmocka_unit_test(what_raised_an_error_is_not_satisfied),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

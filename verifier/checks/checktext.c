@@ -1,6 +1,8 @@
 // checktext.c: scans by hand where an expression would backtrack.
 #include "verifier/checks/checktext.h"
 
+#include "verifier/pyregex.h"
+
 // A newline in between means that nothing opened on its line can close.
 size_t checktext_count_enclosed(struct pyspan s, uint32_t open, uint32_t close)
 {
@@ -49,4 +51,19 @@ size_t checktext_count_filled(struct pylist pieces)
 bool checktext_same_stripped_lower(struct scratch *a, struct pyspan s, struct pyspan t)
 {
     return pyspan_equal(pytext_lower(a, pyspan_strip(s)), pytext_lower(a, pyspan_strip(t)));
+}
+
+size_t checktext_count_pattern(struct scratch *a, struct pyspan pattern, struct pyspan s)
+{
+    return pyregex_count(a, pyregex_compile(a, pyspan_strip(pattern), PYREGEX_IGNORECASE), s);
+}
+
+static bool is_not_word(uint32_t c)
+{
+    return !py_isword(c);
+}
+
+struct pyspan checktext_only_word(struct scratch *a, struct pyspan s)
+{
+    return pytext_without_class(a, s, is_not_word);
 }

@@ -15,5 +15,9 @@ struct pylist checktext_split_stars(struct scratch *a, struct pyspan s);
 size_t checktext_count_filled(struct pylist pieces);
 // s.lower() == t.lower() after stripping both: what repeat and copy instructions compare.
 bool checktext_same_stripped_lower(struct scratch *a, struct pyspan s, struct pyspan t);
+// Non-overlapping matches of the stripped pattern, a regular expression, whatever its case.
+size_t checktext_count_pattern(struct scratch *a, struct pyspan pattern, struct pyspan s);
+// The word characters of s.
+struct pyspan checktext_only_word(struct scratch *a, struct pyspan s);
 
 #endif

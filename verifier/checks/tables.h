@@ -10,7 +10,7 @@
 extern const struct check_row checks_answers[];           // against the row's ground truth
 extern const struct check_row checks_ifeval[];            // the 25 instructions of IFEval
 extern const struct check_row checks_iftrain[];           // functions of the RLVR-IF training set
-extern const struct check_row checks_ifevalg[];           // later training suite: 29 more
+extern const struct check_row checks_ifevalg[];           // later training suite: 22 more
 extern const struct check_row checks_ifbench_count[];     // IFBench: count:*, ratio:*
 extern const struct check_row checks_ifbench_words[];     // words:*, sentence:*, repeat:*
 extern const struct check_row checks_ifbench_format[];    // format:*
