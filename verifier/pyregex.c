@@ -11,7 +11,11 @@
 // extra pairs. They differ in four sets only: i I U+0130 U+0131; U+0390 U+1FD3; U+03B0 U+1FE3;
 // U+FB05 U+FB06. So these are mapped to one member of their set in the subject and in the pattern
 // before PCRE2 sees either. No JIT: the sandbox forbids executable memory. PCRE2's match limit
-// counts backtracking steps per start offset; the job's wall deadline bounds the sum.
+// counts backtracking steps per start offset; the job's wall deadline bounds the sum. No start
+// optimisation to ignore case: looking for a first letter in either case, PCRE2 reads to the end of
+// the subject for the case that does not occur, once for every place where the other does.
+//
+// Plain text is left to pyregex_literal.c.
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "verifier/pyregex.h"
 
@@ -20,6 +24,7 @@
 #include <string.h>
 
 #include "common/buf.h"
+#include "verifier/pyregex_literal.h"
 
 #define MATCH_STEPS_MAX 500000u
 #define MATCH_HEAP_KIB 65536u
@@ -70,24 +75,6 @@ static bool take(struct rewriter *r, uint32_t c)
     return false;
 }
 
-// One member of each ignore-case set that PCRE2 does not know.
-static uint32_t join_case(uint32_t c)
-{
-    switch (c) {
-    case 0x130:
-    case 0x131:
-        return 'i';
-    case 0x1FD3:
-        return 0x390;
-    case 0x1FE3:
-        return 0x3B0;
-    case 0xFB06:
-        return 0xFB05;
-    default:
-        return c;
-    }
-}
-
 static enum err put(struct rewriter *r, const char *text)
 {
     return buf_append(&r->out, text, strlen(text));
@@ -99,7 +86,7 @@ static enum err put_char(struct rewriter *r, uint32_t c)
         return refuse(r, "a surrogate");
     }
     if (r->flags & PYREGEX_IGNORECASE) {
-        c = join_case(c);
+        c = pyregex_literal_join(c);
     }
     return buf_printf(&r->out, "\\x{%x}", (unsigned)c);
 }
@@ -472,7 +459,7 @@ static pcre2_code *compile(struct scratch *a, const struct buf *pattern, unsigne
     scratch_defer(a, free_context, ctx);
     pcre2_set_newline(ctx, PCRE2_NEWLINE_LF);
     uint32_t options = PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C | PCRE2_ALT_CIRCUMFLEX;
-    options |= flags & PYREGEX_IGNORECASE ? PCRE2_CASELESS : 0;
+    options |= flags & PYREGEX_IGNORECASE ? PCRE2_CASELESS | PCRE2_NO_START_OPTIMIZE : 0;
     options |= flags & PYREGEX_MULTILINE ? PCRE2_MULTILINE : 0;
     int code = 0;
     PCRE2_SIZE offset = 0;
@@ -491,11 +478,12 @@ static void free_pattern(void *pattern)
 }
 
 struct pyregex {
-    pcre2_code *code;
+    pcre2_code *code;    // NULL: the literal
+    struct pyregex_literal literal;
     unsigned flags;
 };
 
-const struct pyregex *pyregex_compile(struct scratch *a, struct pyspan pattern, unsigned flags)
+static pcre2_code *translate(struct scratch *a, struct pyspan pattern, unsigned flags)
 {
     struct rewriter *r = scratch_zeroed(a, sizeof *r);
     *r = (struct rewriter){.p = pattern, .flags = flags, .why = &a->why};
@@ -508,8 +496,16 @@ const struct pyregex *pyregex_compile(struct scratch *a, struct pyspan pattern, 
         struct why why = a->why;
         scratch_fail(a, e, "%s", why.text);
     }
-    struct pyregex *out = scratch_alloc(a, sizeof *out);
-    *out = (struct pyregex){.code = compile(a, &r->out, flags), .flags = flags};
+    return compile(a, &r->out, flags);
+}
+
+const struct pyregex *pyregex_compile(struct scratch *a, struct pyspan pattern, unsigned flags)
+{
+    struct pyregex *out = scratch_zeroed(a, sizeof *out);
+    out->flags = flags;
+    if (!pyregex_literal_read(a, pattern, flags & PYREGEX_IGNORECASE, &out->literal)) {
+        out->code = translate(a, pattern, flags);
+    }
     return out;
 }
 
@@ -544,7 +540,7 @@ static const char *encode_subject(struct scratch *a, struct pyspan s, unsigned f
     if (flags & PYREGEX_IGNORECASE) {
         uint32_t *joined = scratch_array(a, s.n + 1, sizeof *joined);
         for (size_t i = 0; i < s.n; i++) {
-            joined[i] = join_case(s.cp[i]);
+            joined[i] = pyregex_literal_join(s.cp[i]);
         }
         s.cp = joined;
     }
@@ -556,6 +552,9 @@ static const char *encode_subject(struct scratch *a, struct pyspan s, unsigned f
 static size_t count_matches(struct scratch *a, const struct pyregex *re, struct pyspan subject,
                             size_t most)
 {
+    if (!re->code) {
+        return pyregex_literal_count(a, &re->literal, subject, most);
+    }
     size_t len, at = 0, n = 0;
     const char *bytes = encode_subject(a, subject, re->flags, &len);
     const struct matcher *m = make_matcher(a);
