@@ -22,11 +22,10 @@ static const struct check_row suites[] = {
     {0},
 };
 
-static const struct check_row *const tables[] = {checks_answers,        checks_ifeval,
-                                                 checks_ifbench_count,  checks_ifbench_words,
-                                                 checks_ifbench_format, checks_ifbench_custom,
-                                                 checks_ifevalg,        checks_iftrain,
-                                                 checks_shaping,        suites};
+static const struct check_row *const tables[] = {
+    checks_answers,           checks_ifeval,         checks_ifeval_language, checks_ifbench_count,
+    checks_ifbench_words,     checks_ifbench_format, checks_ifbench_custom,  checks_ifevalg,
+    checks_ifevalg_sentences, checks_iftrain,        checks_shaping,         suites};
 
 const struct check_row *registry_at(size_t i)
 {
