@@ -1,5 +1,5 @@
-// ifeval_language_test.c: IFEval's instructions on sentences, word tokens and languages, and RLVR-IF's
-// on languages.
+// ifeval_language_test.c: IFEval's instructions on sentences, word tokens and languages, and the
+// training set's function on languages.
 #include "tests/verifier/instruction.h"
 
 static void sentences_are_counted(void **state)
@@ -13,6 +13,18 @@ static void sentences_are_counted(void **state)
                       {SENTENCES(2, "less than"), "one line\n\nand another", true},
                       {SENTENCES(2, "less than"), "Really?! Yes", false});
     instruction_refuses("length_constraints:number_sentences", SENTENCES(2, "around"), "relation");
+}
+
+static void a_nul_is_a_character_like_any_other(void **state)
+{
+    (void)state;
+    static const char text[] = "We saw Dr\0. Moss. Then vs\0s. Dr.\0 it rained.";
+    struct score_result r;
+    struct score_text response = {text, sizeof text - 1};
+    assert_int_equal(instruction_outcome("length_constraints:number_sentences",
+                                         SENTENCES(2, "at least"), response, &r),
+                     SCORE_SCORED);
+    score_result_fini(&r);
 }
 
 // Clitics are tokens of their own, hyphens stay inside.
@@ -71,6 +83,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sentences_are_counted),
+        cmocka_unit_test(a_nul_is_a_character_like_any_other),
         cmocka_unit_test(words_in_capitals_are_tokens),
         cmocka_unit_test(english_is_told_from_its_letters),
         cmocka_unit_test(a_response_is_in_one_language),

@@ -1,8 +1,8 @@
 // ifeval_language.c: IFEval's instructions on sentences, word tokens and languages.
 //
-// Sentences and tokens are NLTK's (text/), languages langdetect's (langid.h), all three estimated
-// the same way for every text, where upstream's language changes with a die it throws. A text that
-// tells no language satisfies every language, as upstream.
+// Sentences and tokens are NLTK's (text/), languages langdetect's (langid.h) without its dice: the
+// same text always gets the same answer. A text that tells no language satisfies every language, as
+// upstream.
 #include "verifier/checks/checktext.h"
 #include "verifier/checks/tables.h"
 #include "verifier/langid.h"
