@@ -24,12 +24,14 @@ static const struct check_row suites[] = {
 
 static const struct check_row *const tables[] = {checks_answers,
                                                  checks_ifeval,
+                                                 checks_ifeval_language,
                                                  checks_ifbench_count,
                                                  checks_ifbench_words,
                                                  checks_ifbench_format,
                                                  checks_ifbench_custom,
                                                  checks_ifbench_sentences,
                                                  checks_ifevalg,
+                                                 checks_ifevalg_sentences,
                                                  checks_iftrain,
                                                  checks_shaping,
                                                  suites};

@@ -8,6 +8,7 @@
 // blanks at its ends never reach a function from a data row.
 #include "verifier/checks/checktext.h"
 #include "verifier/checks/tables.h"
+#include "verifier/langid.h"
 #include "verifier/pyjson.h"
 
 #include <math.h>
@@ -57,6 +58,13 @@ static bool letter_frequency(const struct check *c)
 {
     struct pyspan letter = c->args[0].text;
     return letter.n == 1 && is_count(c, pyspan_count(c->response, letter), 1);
+}
+
+// A text that tells no language is an error upstream.
+static bool response_language(const struct check *c)
+{
+    const char *found = langid_detect(c->response);
+    return found && pyspan_is(c->args[0].text, found);
 }
 
 // Lines are stripped before the split, so a mark may stand anywhere on its line.
@@ -302,6 +310,8 @@ const struct check_row checks_iftrain[] = {
                        CHECK_LIST("forbidden_words")),
     CHECK_FUNCTION_ROW("verify_letter_frequency", "1", letter_frequency,
                        "the letter occurs exactly N times", CHECK_STR("letter"), CHECK_INT("N")),
+    CHECK_FUNCTION_ROW("validate_response_language", "1", response_language,
+                       "the text is in the language of this code", CHECK_STR("language")),
     CHECK_FUNCTION_ROW("verify_paragraph_count", "1", paragraph_count,
                        "\"* * *\" separates exactly N paragraphs, none blank", CHECK_INT("N")),
     CHECK_FUNCTION_ROW("validate_word_constraint", "1", word_constraint,

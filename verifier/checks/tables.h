@@ -8,9 +8,11 @@
 #include "verifier/check.h"
 
 extern const struct check_row checks_answers[];              // against the row's ground truth
-extern const struct check_row checks_ifeval[];               // the 25 instructions of IFEval
+extern const struct check_row checks_ifeval[];               // IFEval: 20 of 25 instructions
+extern const struct check_row checks_ifeval_language[];      // sentences, tokens, languages: 5
 extern const struct check_row checks_iftrain[];              // functions of RLVR-IF's training set
-extern const struct check_row checks_ifevalg[];              // later training suite: 29 more
+extern const struct check_row checks_ifevalg[];              // later training suite: 22 of 29
+extern const struct check_row checks_ifevalg_sentences[];    // on sentences or word tokens: 7
 extern const struct check_row checks_ifbench_count[];        // IFBench: count:*, ratio:*
 extern const struct check_row checks_ifbench_words[];        // words:*, repeat:*
 extern const struct check_row checks_ifbench_format[];       // format:*
