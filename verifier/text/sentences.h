@@ -9,7 +9,8 @@
 
 // The unsupervised splitter of Kiss and Strunk ("Unsupervised Multilingual Sentence Boundary
 // Detection", 2006) as NLTK runs it for English, with word lists of our own (punkt_lists.c).
-// Newlines are blanks; sentences are stripped and never empty.
+// Newlines are blanks. Sentences are never empty and have no whitespace around them, except that the
+// first keeps what the text begins with.
 struct pylist sentences_punkt(struct scratch *a, struct pyspan s);
 
 // The splitter by rules of IFEval's utilities, which later training suites kept: abbreviations,

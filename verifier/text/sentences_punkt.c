@@ -196,9 +196,7 @@ static void judge_pair(struct token *t, const struct token *next)
         }
     }
     if (initial || is_number(without_dot(t->text))) {
-        if (start == STARTS_NO || (start == STARTS_UNKNOWN && initial && upper)) {
-            t->breaks = false;
-        }
+        t->breaks = t->breaks && start != STARTS_NO;
     }
 }
 
@@ -282,11 +280,13 @@ static void add_piece(struct splitter *p, size_t from, size_t to)
     if (p->has_piece) {
         size_t closers = closers_end(pyspan_slice(p->s, from, to));
         size_t end = closers > 0 ? from + closers : p->to;
-        struct pyspan piece = pyspan_strip(pyspan_slice(p->s, p->from, end));
-        if (piece.n > 0) {
-            pylist_add(&p->out, piece);
+        if (end > p->from) {
+            pylist_add(&p->out, pyspan_slice(p->s, p->from, end));
         }
         from += closers;
+        while (closers > 0 && from < to && py_isspace(p->s.cp[from])) {
+            from++;
+        }
     }
     p->has_piece = true;
     p->from = from;
@@ -323,9 +323,8 @@ struct pylist sentences_punkt(struct scratch *a, struct pyspan s)
         }
     }
     add_piece(&p, p.open, s.n);
-    struct pyspan last = pyspan_strip(pyspan_slice(s, p.from, p.to));
-    if (last.n > 0) {
-        pylist_add(&p.out, last);
+    if (p.to > p.from) {
+        pylist_add(&p.out, pyspan_slice(s, p.from, p.to));
     }
     return p.out.list;
 }
