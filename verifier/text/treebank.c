@@ -57,6 +57,12 @@ static size_t run(const struct text *t, size_t i, uint32_t c)
     return n;
 }
 
+// Two of c in a row: asked at every character, so it must not walk along a run.
+static bool is_pair(const struct text *t, size_t i, uint32_t c)
+{
+    return at(t, i) == c && at(t, i + 1) == c;
+}
+
 static bool is_one_of(uint32_t c, const char *ascii)
 {
     return c > 0 && c < 0x80 && strchr(ascii, (int)c);
@@ -96,7 +102,7 @@ static void rewrite_opening_quotes(struct text *t)
     swap(t, n);
     n = 0;
     for (size_t i = 0; i < t->n; i++) {
-        if (run(t, i, '`') >= 2) {
+        if (is_pair(t, i, '`')) {
             put_padded(t, &n, '`', 2);
             i++;
         } else {
@@ -107,7 +113,7 @@ static void rewrite_opening_quotes(struct text *t)
     n = 0;
     for (size_t i = 0; i < t->n; i++) {
         put(t, &n, t->cp[i]);
-        if (is_one_of(t->cp[i], " ([{<") && (at(t, i + 1) == '"' || run(t, i + 1, '\'') >= 2)) {
+        if (is_one_of(t->cp[i], " ([{<") && (at(t, i + 1) == '"' || is_pair(t, i + 1, '\''))) {
             i += at(t, i + 1) == '"' ? 1 : 2;
             put_padded(t, &n, '`', 2);
         }
@@ -238,10 +244,10 @@ static void pad_dashes_and_quotes(struct text *t)
     for (size_t i = 0; i <= t->n; i++) {
         size_t start = n;
         uint32_t c = i < t->n ? t->cp[i] : ' ';
-        if (run(t, i, '-') >= 2) {
+        if (is_pair(t, i, '-')) {
             put_padded(t, &n, '-', 2);
             i++;
-        } else if (c == '"' || run(t, i, '\'') >= 2) {
+        } else if (c == '"' || is_pair(t, i, '\'')) {
             put_padded(t, &n, '\'', 2);
             i += c != '"';
         } else {
