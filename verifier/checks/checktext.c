@@ -1,6 +1,8 @@
 // checktext.c: scans by hand where an expression would backtrack.
 #include "verifier/checks/checktext.h"
 
+#include <string.h>
+
 // A newline in between means that nothing opened on its line can close.
 size_t checktext_count_enclosed(struct pyspan s, uint32_t open, uint32_t close)
 {
@@ -49,4 +51,14 @@ size_t checktext_count_filled(struct pylist pieces)
 bool checktext_same_stripped_lower(struct scratch *a, struct pyspan s, struct pyspan t)
 {
     return pyspan_equal(pytext_lower(a, pyspan_strip(s)), pytext_lower(a, pyspan_strip(t)));
+}
+
+struct pyspan checktext_after_assistant(struct pyspan s)
+{
+    static const char mark[] = "<|assistant|>\n";
+    size_t from = 0;
+    for (size_t at = 0; (at = pyspan_search_for(s, mark, at)) != PYSPAN_NONE;) {
+        from = at += strlen(mark);
+    }
+    return pyspan_strip(pyspan_slice(s, from, s.n));
 }

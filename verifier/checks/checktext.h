@@ -15,5 +15,7 @@ struct pylist checktext_split_stars(struct scratch *a, struct pyspan s);
 size_t checktext_count_filled(struct pylist pieces);
 // s.lower() == t.lower() after stripping both: what repeat and copy instructions compare.
 bool checktext_same_stripped_lower(struct scratch *a, struct pyspan s, struct pyspan t);
+// What the code released with Tülu 3 looks at: the text after the last "<|assistant|>\n", stripped.
+struct pyspan checktext_after_assistant(struct pyspan s);
 
 #endif
