@@ -22,6 +22,12 @@ struct token {
 
 // ---- characters and words ----
 
+static bool is_letter(uint32_t c)
+{
+    uint32_t lower = c | 0x20;
+    return c < 128 ? lower >= 'a' && lower <= 'z' : py_isalpha(c);
+}
+
 static bool is_emphasis(uint32_t c)
 {
     return py_isspace(c) || c == '*' || c == '`' || c == '"' || c == 0x201C || c == 0x201D;
@@ -50,7 +56,7 @@ struct pyspan mathrun_trim(struct pyspan s)
 static bool in_list(struct pyspan word, const char *const list[], size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        if (pyspan_is(word, list[i])) {
+        if (word.cp[0] == (unsigned char)list[i][0] && pyspan_is(word, list[i])) {
             return true;
         }
     }
@@ -80,7 +86,7 @@ static bool is_prose_word(struct pyspan word)
 
 static size_t letters_end(struct pyspan s, size_t at)
 {
-    while (at < s.n && (py_isalpha(s.cp[at]) || (s.cp[at] == '\'' && at > 0))) {
+    while (at < s.n && (is_letter(s.cp[at]) || (s.cp[at] == '\'' && at > 0))) {
         at++;
     }
     return at;
@@ -118,7 +124,7 @@ static enum kind kind_of(struct pyspan s)
         if (c == '\\') {
             end = MAX(letters_end(s, i + 1), MIN(i + 2, s.n));
             value = value || end > i + 2;
-        } else if (py_isalpha(c) && !is_greek(c)) {
+        } else if (is_letter(c) && !is_greek(c)) {
             end = letters_end(s, i);
             bool after_number = i > 0 && (py_isdecimal(s.cp[i - 1]) || s.cp[i - 1] == '-') && value;
             if (depth == 0 && !after_number && is_prose_word(pyspan_slice(s, i, end))) {
