@@ -72,16 +72,16 @@ static bool are_joined(struct pyspan s, struct piece x, struct piece y)
     return y.from >= x.to && y.from - x.to <= JOINT_MAX && is_joint(pyspan_slice(s, x.to, y.from));
 }
 
-// Pieces [first, last] with commas between.
+// Pieces [first, last] with commas between; one that repeats the piece before it is left out.
 static struct pyspan put_together(struct scratch *a, struct pyspan s, const struct pieces *p,
                                   size_t first, size_t last)
 {
-    if (first == last) {
-        return pyspan_slice(s, p->v[first].open, p->v[first].close);
-    }
     struct pylist_builder b = {.scratch = a};
     for (size_t i = first; i <= last; i++) {
-        pylist_add(&b, pyspan_slice(s, p->v[i].open, p->v[i].close));
+        struct pyspan inside = pyspan_slice(s, p->v[i].open, p->v[i].close);
+        if (i == first || !pyspan_equal(inside, b.list.v[b.list.n - 1])) {
+            pylist_add(&b, inside);
+        }
     }
     return pytext_join(a, b.list, pytext_literal(a, ","));
 }

@@ -61,6 +61,7 @@ TEXTSPAN_TEST(joined_boxes_are_one_answer)
         {"\\boxed{1}. Then \\boxed{2} and \\boxed{3}", "2,3"},
         {"\\boxed{2} or rather \\boxed{3}", "3"},
         {"\\boxed{2} \\boxed{3}", "3"},
+        {"\\boxed{4} and \\boxed{4}", "4"},
     };
     ASSERT_ANSWERS(t);
 }
