@@ -2,7 +2,7 @@
 //
 // Boxes come from one pass with a stack of open braces, so that ten thousand boxes in one another,
 // closed or not, cost no more than their length. Dollars pair with their neighbour unless what
-// stands between reads as prose, which is how a stray one shows.
+// stands between reads as prose, which is how a stray one shows, or as an amount of money.
 #include "verifier/mathmarks.h"
 
 #include <string.h>
@@ -252,6 +252,17 @@ static struct marks find_marks(struct scratch *a, struct pyspan s)
     return m;
 }
 
+// "$5 and $7": a dollar before a digit opens no formula when a digit follows the other one too, or
+// when words stand between them up to a blank.
+static bool is_money(struct pyspan s, struct mark open, struct mark close)
+{
+    struct pyspan inside = pyspan_slice(s, open.to, close.from);
+    bool amount = inside.n > 0 && py_isdecimal(inside.cp[0]);
+    bool next_amount = close.to < s.n && py_isdecimal(s.cp[close.to]);
+    bool blank = inside.n > 0 && py_isspace(inside.cp[inside.n - 1]);
+    return amount && (next_amount || (blank && mathrun_has_words(inside)));
+}
+
 // Do marks k and k + 1 enclose mathematics?
 static bool pair_at(struct pyspan s, const struct marks *m, size_t k, struct piece *out)
 {
@@ -262,7 +273,8 @@ static bool pair_at(struct pyspan s, const struct marks *m, size_t k, struct pie
     }
     struct pyspan inside = pyspan_slice(s, m->v[k].to, m->v[k + 1].from);
     *out = (struct piece){m->v[k].from, m->v[k].to, m->v[k + 1].from, m->v[k + 1].to};
-    return !pyspan_blank(inside) && !(open == '$' && mathrun_is_prose(inside));
+    return !pyspan_blank(inside) &&
+           !(open == '$' && (is_money(s, m->v[k], m->v[k + 1]) || mathrun_is_prose(inside)));
 }
 
 bool mathmarks_first(struct scratch *a, struct pyspan s, struct pyspan *out, size_t *at)

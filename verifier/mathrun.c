@@ -18,6 +18,7 @@ struct token {
     size_t from, to;
     enum kind kind;
     bool starts_line, ends_list, ends_sentence;
+    size_t digits;    // of a whole number, else 0
 };
 
 // ---- characters and words ----
@@ -176,7 +177,22 @@ static bool next_token(struct pyspan s, size_t at, struct token *t)
     t->ends_list = last == ',';
     t->ends_sentence = text.n > 0 && is_stop(last) && last != ',';
     t->kind = text.n > 0 ? kind_of_token(text) : KIND_OPERATOR;
+    while (t->digits < text.n && py_isdecimal(text.cp[t->digits])) {
+        t->digits++;
+    }
+    t->digits = t->digits == text.n ? text.n : 0;
     return true;
+}
+
+bool mathrun_has_words(struct pyspan s)
+{
+    struct token t = {0};
+    for (size_t at = 0; next_token(s, at, &t); at = t.to) {
+        if (t.kind == KIND_PROSE || t.kind == KIND_JOINT) {
+            return true;
+        }
+    }
+    return false;
 }
 
 bool mathrun_is_prose(struct pyspan s)
@@ -224,9 +240,17 @@ static void extend_run(struct run *r, struct pyspan s, const struct token *t)
     r->brackets = brackets_after(text, r->brackets);
 }
 
+// "3 + 4 = 7" → "7"; with a letter on the left it is an equation and stays.
 static struct pyspan run_text(struct pyspan s, const struct run *r)
 {
-    return mathrun_trim(pyspan_slice(s, r->from, r->to));
+    struct pyspan run = mathrun_trim(pyspan_slice(s, r->from, r->to));
+    size_t cut = 0;
+    bool digit = false;
+    for (size_t i = 0; i < run.n && !is_letter(run.cp[i]); i++) {
+        digit = digit || py_isdecimal(run.cp[i]);
+        cut = digit && run.cp[i] == '=' && i + 1 < run.n ? i + 1 : cut;
+    }
+    return mathrun_trim(pyspan_slice(run, cut, run.n));
 }
 
 bool mathrun_first(struct pyspan sentence, struct pyspan *out)
@@ -256,8 +280,11 @@ bool mathrun_last(struct pyspan s, struct pyspan *out)
 {
     struct run r = {0}, found = {0};
     struct token t = {0};
+    size_t digits = 0;    // of the token before
     for (size_t at = 0; next_token(s, at, &t); at = t.to) {
-        if (t.kind == KIND_PROSE || t.kind == KIND_JOINT || t.starts_line) {
+        bool two_numbers = digits > 0 && t.digits > 0 && t.digits != 3 && r.brackets == 0;
+        digits = t.digits;
+        if (t.kind == KIND_PROSE || t.kind == KIND_JOINT || t.starts_line || two_numbers) {
             found = r.value ? r : found;
             r = (struct run){0};
         }

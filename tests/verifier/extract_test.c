@@ -140,6 +140,7 @@ TEXTSPAN_TEST(marked_mathematics_is_next)
         {"it costs $5 each, so $n = 3$", "n = 3"},
         {"we get $n = 3$ and that is it$", "n = 3"},
         {"so $B$$", "B"},
+        {"between $5$ and $7$", "7"},
         {"$20\\text{ miles per hour}$", "20\\text{ miles per hour}"},
     };
     ASSERT_ANSWERS(t);
@@ -160,6 +161,32 @@ TEXTSPAN_TEST(prose_gives_its_last_run)
         {"it is -5", "-5"},
         {"so that makes 20 percent", "20 percent"},
         {"the 27th one", "27th"},
+    };
+    ASSERT_ANSWERS(t);
+}
+
+TEXTSPAN_TEST(dollars_may_be_money)
+{
+    static const struct pair t[] = {
+        {"Two at $4 and one at $9 cost 2 * $4 + $9 = $17", "17"},
+        {"60/4=$15 for lunch, $20-$15=$5 are left.\n5", "5"},
+        {"She pays $40 - $12 = $28 for it.\n**28**", "28"},
+        {"The answer is $12 + $5 = $17.", "17"},
+        {"It costs $5 in all, so she has $x", "5"},
+    };
+    ASSERT_ANSWERS(t);
+}
+
+TEXTSPAN_TEST(of_a_computation_the_result_counts)
+{
+    static const struct pair t[] = {
+        {"Then 3 + 4 = 7 of them", "7"},
+        {"so 2 * 3 = 6 = 12 / 2", "12 / 2"},
+        {"so x + 2 = 6", "x + 2 = 6"},
+        {"so 2x = 6", "2x = 6"},
+        {"that is 9 250 of them", "9 250"},
+        {"step 1 11232", "11232"},
+        {"all 2 1/2", "2 1/2"},
     };
     ASSERT_ANSWERS(t);
 }
@@ -245,6 +272,8 @@ int main(void)
         cmocka_unit_test(words_announce_an_answer),
         cmocka_unit_test(marked_mathematics_is_next),
         cmocka_unit_test(prose_gives_its_last_run),
+        cmocka_unit_test(dollars_may_be_money),
+        cmocka_unit_test(of_a_computation_the_result_counts),
         cmocka_unit_test(a_short_response_is_its_own_answer),
         cmocka_unit_test(only_what_is_said_counts),
         cmocka_unit_test(prose_is_told_from_formulas),
