@@ -6,7 +6,8 @@
 #include "verifier/mathmarks.h"
 #include "verifier/mathrun.h"
 
-#define WORDS_MAX 6    // longest answer in words alone
+#define WORDS_MAX 6       // longest answer in words alone
+#define NOUN_LETTERS 6    // "answer", "option", "choice"
 
 // ---- what is said ----
 
@@ -65,11 +66,11 @@ static size_t skip_markup(struct pyspan s, size_t at)
     return at;
 }
 
-// At "answer": is it one of the phrases, and where does what it announces begin?
+// At a noun of six letters: is it one of the phrases, and where does what it announces begin?
 static enum lead lead_at(struct pyspan s, size_t at, size_t *from)
 {
     static const char *const links[] = {"is:", "is", "are:", "are", ":", "=", "would be", "to be"};
-    size_t end = skip_markup(s, at + strlen("answer"));
+    size_t end = skip_markup(s, at + NOUN_LETTERS);
     size_t len = 0;
     for (size_t i = 0; i < ARRAY_LEN(links) && len == 0; i++) {
         len = same_letters(s, end, links[i]) ? strlen(links[i]) : 0;
@@ -96,7 +97,10 @@ static void find_leads(struct pyspan s, size_t from[2])
     for (size_t i = 0; i < s.n; i++) {
         size_t next = 0;
         enum lead lead = LEAD_NONE;
-        if ((s.cp[i] == 'a' || s.cp[i] == 'A') && same_letters(s, i, "answer")) {
+        uint32_t c = s.cp[i] | 0x20;
+        if ((c == 'a' && same_letters(s, i, "answer")) ||
+            (c == 'o' && same_letters(s, i, "option")) ||
+            (c == 'c' && same_letters(s, i, "choice"))) {
             lead = lead_at(s, i, &next);
         } else if (s.cp[i] == '#' && same_letters(s, i, "#### ")) {
             lead = LEAD_ANSWER;
@@ -187,8 +191,20 @@ static bool is_loose_end(uint32_t c)
     return py_isspace(c) || c == '.' || c == ',' || c == ';' || c == ':' || c == '$';
 }
 
+// Of rows that are aligned at their signs, what the last one says.
+static struct pyspan last_row(struct pyspan s)
+{
+    struct pyspan row = after_last(s, "&=");
+    if (row.n == s.n) {
+        return s;
+    }
+    size_t end = pyspan_search_for(row, "\\end{", 0), next = pyspan_search_for(row, "\\\\", 0);
+    return pyspan_slice(row, 0, MIN(MIN(end, next), row.n));
+}
+
 static struct pyspan tidy(struct pyspan s)
 {
+    s = last_row(s);
     struct pyspan whole = pyspan_strip(s);
     s = pyspan_strip(pyspan_rstrip_class(s, is_loose_end));
     if (pyspan_ends_with(s, "\\right")) {    // "\\right." is a delimiter

@@ -3,8 +3,8 @@
 // Looked for in this order, the last occurrence of each first:
 //   1. after "final answer is" or "final answer:"
 //   2. in boxes (mathmarks.h)
-//   3. after "answer is", "answer:" or "####"
-//   4. between dollars, \( \) or \[ \]
+//   3. after "answer is", "answer:", the same of "option" and "choice", or "####"
+//   4. between dollars, \( \) or \[ \], in a display
 //   5. in prose: the last run of mathematics (mathrun.h); a response of a few words as a whole
 // Only what follows the last "</think>" and "<|assistant|>" counts, and of that, where there are
 // answer tags, what the last <answer> holds. Thinking that has not ended gives no answer.

@@ -178,7 +178,7 @@ static void scan_boxes(struct box_scan *b)
     }
 }
 
-// "\boxed{\boxed{5}}" and "\boxed{{5}}" → "5"; a box inside other text stays, without the command.
+// A box inside a box stays as a group, without the command.
 static struct pyspan unbox(struct scratch *a, struct pyspan s)
 {
     uint32_t *cp = scratch_array(a, s.n + 1, sizeof *cp);
@@ -225,6 +225,26 @@ struct marks {
     size_t n, cap;
 };
 
+// "\begin{align*}" and its like open, "\end{align*}" closes; 0: no such command at `at`.
+static size_t display_command(struct pyspan s, size_t at, uint32_t *kind)
+{
+    static const char *const names[] = {"align", "equation", "gather", "multline"};
+    bool begins = at_ascii(s, at, "\\begin{");
+    size_t name = at + (begins ? 7 : 5);
+    if (!begins && !at_ascii(s, at, "\\end{")) {
+        return 0;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        size_t end = name + strlen(names[i]);
+        end += at_ascii(s, name, names[i]) && at_ascii(s, end, "*");
+        if (at_ascii(s, name, names[i]) && at_ascii(s, end, "}")) {
+            *kind = begins ? '[' : ']';
+            return end + 1 - at;
+        }
+    }
+    return 0;
+}
+
 static struct marks find_marks(struct scratch *a, struct pyspan s)
 {
     struct marks m = {0};
@@ -234,8 +254,8 @@ static struct marks find_marks(struct scratch *a, struct pyspan s)
         if (kind == '\\' && i + 1 < s.n) {
             kind = s.cp[i + 1];
             bool math = kind == '(' || kind == ')' || kind == '[' || kind == ']';
-            len = math ? 2 : 0;
-            i += math ? 0 : 2;
+            len = math ? 2 : display_command(s, i, &kind);
+            i += len > 0 ? 0 : 2;
         } else if (kind == '$') {
             len = at_ascii(s, i, "$$") ? 2 : 1;
         } else {
@@ -301,15 +321,38 @@ bool mathmarks_first(struct scratch *a, struct pyspan s, struct pyspan *out, siz
     return true;
 }
 
+// "x = 1" and "x = 2" are values of one name.
+static bool same_name(struct pyspan s, struct piece x, struct piece y)
+{
+    struct pyspan one = pyspan_slice(s, x.open, x.close), two = pyspan_slice(s, y.open, y.close);
+    size_t i = pyspan_find(one, '=', 0), k = pyspan_find(two, '=', 0);
+    return i < one.n && k < two.n &&
+           pyspan_equal(pyspan_strip(pyspan_slice(one, 0, i)),
+                        pyspan_strip(pyspan_slice(two, 0, k)));
+}
+
 bool mathmarks_last(struct scratch *a, struct pyspan s, struct pyspan *out)
 {
     struct marks m = find_marks(a, s);
-    for (size_t k = m.n; k >= 2; k--) {
+    struct pieces back = {0}, p = {0};    // from the last one backwards
+    for (size_t k = m.n; k >= 2;) {
         struct piece x;
-        if (pair_at(s, &m, k - 2, &x)) {
-            *out = pyspan_slice(s, x.open, x.close);
-            return true;
+        if (!pair_at(s, &m, k - 2, &x)) {
+            k--;
+            continue;
         }
+        struct piece *next = back.n > 0 ? &back.v[back.n - 1] : NULL;
+        if (next && !(are_joined(s, x, *next) && same_name(s, x, *next))) {
+            break;
+        }
+        add_piece(a, &back, x);
+        k -= 2;
     }
-    return false;
+    for (size_t i = back.n; i > 0; i--) {
+        add_piece(a, &p, back.v[i - 1]);
+    }
+    if (p.n > 0) {
+        *out = put_together(a, s, &p, 0, p.n - 1);
+    }
+    return p.n > 0;
 }

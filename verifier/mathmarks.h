@@ -1,4 +1,5 @@
-// mathmarks.h: the mathematics that a response marks as such: boxes, dollars, \( \) and \[ \].
+// mathmarks.h: the mathematics that a response marks as such: boxes, dollars, \( \), \[ \]
+// and displays (\begin{align} and its like).
 //
 // Models mark carelessly: boxes in boxes, a box that never closes, "$5" for money beside "$x$",
 // a stray dollar at the end. So nothing is refused here; each function says what it takes.
@@ -16,7 +17,7 @@ bool mathmarks_boxed(struct scratch *a, struct pyspan s, struct pyspan *out);
 
 // The first pair of marks, and those joined to it as above; *at: where it begins, with the mark.
 bool mathmarks_first(struct scratch *a, struct pyspan s, struct pyspan *out, size_t *at);
-// The last pair of marks, alone.
+// The last pair of marks, and those joined to it that name the same: "$x = 1$ or $x = 2$".
 bool mathmarks_last(struct scratch *a, struct pyspan s, struct pyspan *out);
 
 #endif

@@ -71,11 +71,11 @@ static bool is_prose_word(struct pyspan word)
                                         "up", "us", "an", "am", "It", "We", "So", "As", "At", "By",
                                         "If", "In", "On", "To", "Or", "No", "An", "He"};
     static const char *const names[] = {
-        "sin",    "cos",    "tan",   "cot",  "sec",   "csc",  "arcsin",   "arccos",  "arctan",
-        "sinh",   "cosh",   "tanh",  "log",  "ln",    "exp",  "sqrt",     "cbrt",    "abs",
-        "max",    "min",    "gcd",   "lcm",  "mod",   "det",  "inf",      "infty",   "infinity",
-        "pi",     "theta",  "alpha", "beta", "gamma", "frac", "binom",    "percent", "floor",
-        "choose", "lambda", "delta", "phi",  "omega", "sum",  "Infinity", "cup",     "union"};
+        "sin",     "cos",      "tan",    "cot",   "sec",  "csc",   "arcsin",   "arccos",
+        "arctan",  "sinh",     "cosh",   "tanh",  "log",  "exp",   "sqrt",     "cbrt",
+        "abs",     "max",      "min",    "gcd",   "lcm",  "mod",   "det",      "inf",
+        "infty",   "infinity", "theta",  "alpha", "beta", "gamma", "frac",     "binom",
+        "percent", "floor",    "lambda", "delta", "phi",  "omega", "Infinity", "cup"};
     if (word.n < 2) {
         return false;
     }
@@ -259,6 +259,7 @@ bool mathrun_first(struct pyspan sentence, struct pyspan *out)
     struct token t = {0};
     bool words = false;
     for (size_t at = 0; next_token(sentence, at, &t); at = t.to) {
+        t.starts_line = false;    // there are no bullets in it
         if (t.kind != KIND_PROSE) {
             extend_run(&r, sentence, &t);
             continue;

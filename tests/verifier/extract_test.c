@@ -122,6 +122,10 @@ TEXTSPAN_TEST(words_announce_an_answer)
         {"The answer is (B).", "(B)"},
         {"The answer is C.", "C"},
         {"The answer is blue.", "blue"},
+        {"The correct option is (D).", "(D)"},
+        {"The answer is - 7.", "- 7"},
+        {"The answer is \xe2\x88\x92 7", "\xe2\x88\x92 7"},
+        {"The answer is the sum 3 + 4", "3 + 4"},
         {"The answer issued in 1999 was 5", "5"},
         {"The answer is 3. No, the answer is 4.", "4"},
         {"So my answer would be -\\frac{1}{2}", "-\\frac{1}{2}"},
@@ -141,6 +145,12 @@ TEXTSPAN_TEST(marked_mathematics_is_next)
         {"we get $n = 3$ and that is it$", "n = 3"},
         {"so $B$$", "B"},
         {"between $5$ and $7$", "7"},
+        {"so $x = 1$ or $x = 2$.", "x = 1,x = 2"},
+        {"so $x = 1$ and $y = 2$.", "y = 2"},
+        {"\\begin{align*}\nx &= 2\\\\\n&= 5\n\\end{align*}", "5"},
+        {"\\begin{equation}x + 1\\end{equation} is it", "x + 1"},
+        {"$$\\begin{aligned} x &= 2 + 3 \\\\ &= 5 \\end{aligned}$$", "5"},
+        {"\\[\\begin{align*} x &= 2 + 3 \\\\ &= 5. \\\\ \\end{align*}\\]", "5"},
         {"$20\\text{ miles per hour}$", "20\\text{ miles per hour}"},
     };
     ASSERT_ANSWERS(t);
