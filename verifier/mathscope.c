@@ -7,7 +7,8 @@
 struct scan {
     struct pyspan s;
     size_t at;
-    size_t roots;    // "[" of \sqrt[…] not yet closed
+    size_t roots;     // "[" of \sqrt[…] not yet closed
+    size_t braces;    // "{" not yet closed: "=" may stand in \sum_{i=1}
 };
 
 static bool at_ascii(const struct scan *c, size_t at, const char *text)
@@ -134,6 +135,11 @@ static bool read_sign(struct scan *c)
         c->roots -= open;
         return open;
     }
+    c->braces += sign == '{';
+    c->braces -= sign == '}' && c->braces > 0;
+    if (sign == '=') {
+        return c->braces > 0;
+    }
     if (sign == '*' && char_at(c, c->at) == '*') {
         return false;
     }
@@ -148,10 +154,19 @@ static struct pyspan without_unit(struct pyspan s)
     return at != PYSPAN_NONE && at > 0 && close + 1 == s.n ? pyspan_slice(s, 0, at) : s;
 }
 
+// "B." or "B)".
+static bool is_choice(struct pyspan s)
+{
+    return s.n == 2 && is_letter(s.cp[0]) && (s.cp[1] == '.' || s.cp[1] == ')');
+}
+
 bool mathscope_is_expression(struct pyspan text)
 {
     struct scan c = {.s = pyspan_strip(without_unit(pyspan_strip(text)))};
     bool good = c.s.n > 0;
+    if (is_choice(c.s)) {
+        return true;
+    }
     while (good && c.at < c.s.n) {
         uint32_t next = c.s.cp[c.at];
         good = is_digit(next)    ? read_number(&c)
@@ -160,4 +175,21 @@ bool mathscope_is_expression(struct pyspan text)
                                  : read_sign(&c);
     }
     return good;
+}
+
+bool mathscope_is_words(struct pyspan text)
+{
+    static const char open[] = "\\text{";
+    struct pyspan s = pyspan_strip(text);
+    if (!pyspan_starts_with(s, open) || pyspan_find(s, '}', 0) + 1 != s.n) {
+        return false;
+    }
+    bool letter = false;
+    for (size_t i = strlen(open); i + 1 < s.n; i++) {
+        if (s.cp[i] == '\\' || s.cp[i] == '{' || is_digit(s.cp[i])) {
+            return false;
+        }
+        letter = letter || is_letter(s.cp[i]);
+    }
+    return letter;
 }

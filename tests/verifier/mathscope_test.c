@@ -47,7 +47,12 @@ TEXTSPAN_TEST(formulas_are_expressions)
                                     "\\binom{6}{2}",
                                     "2\\pm\\sqrt{3}",
                                     "\\lfloor 2.5 \\rfloor",
-                                    "3\\,\\pi"};
+                                    "3\\,\\pi",
+                                    "\\sum_{i=1}^{3} i",
+                                    "B",
+                                    "(B)",
+                                    "B.",
+                                    "B)"};
     ASSERT_EACH(t, true);
 }
 
@@ -93,6 +98,20 @@ TEXTSPAN_TEST(other_things_are_not)
     ASSERT_EACH(t, false);
 }
 
+TEXTSPAN_TEST(words_are_one_text_group)
+{
+    static const char *const yes[] = {"\\text{odd}", " \\text{ (A) }", "\\text{not odd}"};
+    static const char *const no[] = {
+        "odd",      "\\text{}", "\\text{12}", "\\text{a} b", "\\textbf{a}", "\\text{\\mathrm{a}}",
+        "\\text{a", ""};
+    for (size_t i = 0; i < ARRAY_LEN(yes); i++) {
+        assert_true(mathscope_is_words(pytext_literal(a, yes[i])));
+    }
+    for (size_t i = 0; i < ARRAY_LEN(no); i++) {
+        assert_false(mathscope_is_words(pytext_literal(a, no[i])));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -100,6 +119,7 @@ int main(void)
         cmocka_unit_test(formulas_are_expressions),
         cmocka_unit_test(a_unit_at_the_end_does_not_count),
         cmocka_unit_test(other_things_are_not),
+        cmocka_unit_test(words_are_one_text_group),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
