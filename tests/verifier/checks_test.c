@@ -62,6 +62,27 @@ static void gsm8k_compares_the_last_number_as_text(void **state)
     JUDGE_ALL(t);
 }
 
+static void gsm8k_of_the_release_gives_signs_to_decimals_only(void **state)
+{
+    (void)state;
+#define R(truth, response, want)                                                                   \
+    {                                                                                              \
+        NULL, "\"gsm8k@tulu3\"", truth, response, want                                             \
+    }
+    static const struct verdict_case t[] = {
+        R("\"4\"", "so -4", SCORE_SCORED),
+        R("\"-4\"", "so -4", SCORE_ZERO),
+        R("\"-4.5\"", "so -4.5", SCORE_SCORED),
+        R("\"-.5\"", "so -.5", SCORE_SCORED),
+        R("\"7\"", "9-7.", SCORE_SCORED),
+        R("\"6500\"", "6,500 bricks", SCORE_SCORED),
+        R("\"none left\"", "1\n<|assistant|>\n None left ", SCORE_SCORED),
+        R("\"2\"", "2\n<|assistant|> 3", SCORE_ZERO),
+        R("\"2\"", "2\n<|assistant|>\n", SCORE_ZERO),
+    };
+    JUDGE_ALL(t);
+}
+
 static void string_equality_ignores_outer_whitespace_only(void **state)
 {
     (void)state;
@@ -485,6 +506,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gsm8k_compares_the_last_number_as_text),
+        cmocka_unit_test(gsm8k_of_the_release_gives_signs_to_decimals_only),
         cmocka_unit_test(string_equality_ignores_outer_whitespace_only),
         cmocka_unit_test(commas_are_ascii),
         cmocka_unit_test(words_are_runs_of_letters_digits_and_underscores),

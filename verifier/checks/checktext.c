@@ -1,6 +1,8 @@
 // checktext.c: scans by hand where an expression would backtrack.
 #include "verifier/checks/checktext.h"
 
+#include <string.h>
+
 #include "verifier/pyregex.h"
 
 // A newline in between means that nothing opened on its line can close.
@@ -66,4 +68,14 @@ static bool is_not_word(uint32_t c)
 struct pyspan checktext_only_word(struct scratch *a, struct pyspan s)
 {
     return pytext_without_class(a, s, is_not_word);
+}
+
+struct pyspan checktext_after_assistant(struct pyspan s)
+{
+    static const char mark[] = "<|assistant|>\n";
+    size_t from = 0;
+    for (size_t at = 0; (at = pyspan_search_for(s, mark, at)) != PYSPAN_NONE;) {
+        from = at += strlen(mark);
+    }
+    return pyspan_strip(pyspan_slice(s, from, s.n));
 }

@@ -19,5 +19,7 @@ bool checktext_same_stripped_lower(struct scratch *a, struct pyspan s, struct py
 size_t checktext_count_pattern(struct scratch *a, struct pyspan pattern, struct pyspan s);
 // The word characters of s.
 struct pyspan checktext_only_word(struct scratch *a, struct pyspan s);
+// What the code released with Tülu 3 looks at: the text after the last "<|assistant|>\n", stripped.
+struct pyspan checktext_after_assistant(struct pyspan s);
 
 #endif
