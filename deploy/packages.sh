@@ -4,7 +4,8 @@
 set -eu
 
 build="gcc libc6-dev cmake ninja-build pkg-config libuv1-dev libnng-dev libmsgpack-dev libsqlite3-dev libyaml-dev libjansson-dev
-libmicrohttpd-dev libpcre2-dev libutf8proc-dev libxxhash-dev libseccomp-dev python3 python3-pip"
+libmicrohttpd-dev libpcre2-dev libutf8proc-dev libxxhash-dev libseccomp-dev libflint-dev libflint-arb-dev libgmp-dev
+python3 python3-pip"
 test="clang-14 libclang-rt-14-dev libcmocka-dev curl sqlite3 procps"
 
 wanted=$build

@@ -23,6 +23,7 @@ static const struct check_row suites[] = {
 };
 
 static const struct check_row *const tables[] = {checks_answers,
+                                                 checks_math,
                                                  checks_ifeval,
                                                  checks_ifeval_language,
                                                  checks_ifbench_count,

@@ -18,6 +18,7 @@ extern const struct check_row checks_ifbench_words[];        // words:*, repeat:
 extern const struct check_row checks_ifbench_format[];       // format:*
 extern const struct check_row checks_ifbench_custom[];       // custom:*
 extern const struct check_row checks_ifbench_sentences[];    // those on sentences or word tokens
+extern const struct check_row checks_math[];                 // mathematical answers
 extern const struct check_row checks_shaping[];              // forms and lengths for shaping
 
 #endif
