@@ -207,8 +207,8 @@ static struct pyspan tidy(struct pyspan s)
     s = last_row(s);
     struct pyspan whole = pyspan_strip(s);
     s = pyspan_strip(pyspan_rstrip_class(s, is_loose_end));
-    if (pyspan_ends_with(s, "\\right")) {    // "\\right." is a delimiter
-        s = whole;
+    if (pyspan_ends_with(s, "\\right") || pyspan_ends_with(s, "\\")) {
+        s = whole;    // "\\right." is a delimiter, "\\," a space
     }
     while (s.n > 0 && (s.cp[0] == '=' || s.cp[0] == '$')) {
         s = pyspan_strip(pyspan_slice(s, 1, s.n));

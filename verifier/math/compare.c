@@ -83,6 +83,25 @@ static bool is_wordlike(const struct math_forest *f, uint32_t i)
     return math_at(f, i)->kind == MATH_TEXT || math_at(f, i)->kind == MATH_SYMBOL;
 }
 
+// ---- numerals ----
+
+static bool is_numeral_of_its_base(const struct math_node *n)
+{
+    for (size_t i = 0; i < n->text.n; i++) {
+        uint32_t c = n->text.cp[i];
+        if ((c <= '9' ? c - '0' : c - 'A' + 10) >= n->id) {
+            return false;
+        }
+    }
+    return true;
+}
+
+// 1201 to the base 16 is a number like any other; 777 to the base 2 is none, and is only itself.
+static bool is_no_number(const struct math_forest *f, uint32_t i)
+{
+    return math_at(f, i)->kind == MATH_BASED && !is_numeral_of_its_base(math_at(f, i));
+}
+
 // ---- parts of structures ----
 
 struct parts {
@@ -151,6 +170,13 @@ static bool is_vector(const struct math_forest *f, uint32_t i)
            (n->kind == MATH_MATRIX && (n->id == 1 || n->id == n->n));
 }
 
+// Coordinates that may stand without their brackets: not an interval with a closed end.
+static bool is_row(const struct math_forest *f, uint32_t i)
+{
+    const struct math_node *n = math_at(f, i);
+    return is_vector(f, i) && !(n->kind == MATH_BRACKET && n->n == 2 && n->op != 0);
+}
+
 static enum math_verdict matrices(struct math_forest *f, uint32_t a, uint32_t b, unsigned depth)
 {
     const struct math_node *x = math_at(f, a), *y = math_at(f, b);
@@ -166,10 +192,27 @@ static enum math_verdict matrices(struct math_forest *f, uint32_t a, uint32_t b,
 
 // ---- relations ----
 
-static bool is_name(const struct math_forest *f, uint32_t i)
+// x, f(x), AB, m∠A, (x, y): what stands in front of a value.
+static bool is_name(struct math_forest *f, uint32_t i)
 {
-    enum math_kind k = math_at(f, i)->kind;
-    return k == MATH_SYMBOL || k == MATH_CALL || k == MATH_TEXT;
+    if (math_at(f, i)->kind == MATH_CALL) {
+        return true;
+    }
+    const bool *in = math_parts(f, i);
+    for (uint32_t k = 0; k <= i; k++) {
+        enum math_kind kind = math_at(f, k)->kind;
+        bool named = kind == MATH_SYMBOL || kind == MATH_TEXT || kind == MATH_MUL ||
+                     kind == MATH_BRACKET || kind == MATH_LIST;
+        if (in[k] && !named) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool is_constant(struct math_forest *f, uint32_t i)
+{
+    return math_is_scalar(f, i) && !math_contains(f, i, MATH_SYMBOL);
 }
 
 static uint32_t minus_infinity(struct math_forest *f)
@@ -227,8 +270,8 @@ static uint32_t value_of(struct math_forest *f, uint32_t i)
     if ((n.op == MATH_IN || n.op == MATH_EQ) && named) {
         return n.arg[1];
     }
-    if (n.op == MATH_EQ && mirrored && math_at(f, n.arg[0])->kind == MATH_NUMBER) {
-        return n.arg[0];
+    if (n.op == MATH_EQ && is_constant(f, n.arg[0]) && (mirrored || is_constant(f, n.arg[1]))) {
+        return mirrored ? n.arg[0] : n.arg[1];    // 5 = x; 3 + 2 = 5
     }
     if (is_order(n.op) && left.kind == MATH_SYMBOL && math_is_scalar(f, n.arg[1])) {
         return half_line(f, n.op, n.arg[1]);
@@ -247,6 +290,9 @@ static enum math_verdict relations(struct math_forest *f, uint32_t a, uint32_t b
         if (!math_is_scalar(f, x.arg[k]) || !math_is_scalar(f, y.arg[k])) {
             return undecided(f, "relations between structures are not compared");
         }
+    }
+    if (x.op != y.op && !(is_order(x.op) && is_order(y.op))) {
+        return MATH_DIFFERENT;
     }
     uint32_t dx = math_binary(f, MATH_SUB, x.arg[0], x.arg[1]),
              dy = math_binary(f, MATH_SUB, y.arg[0], y.arg[1]);
@@ -268,7 +314,7 @@ static enum math_verdict relations(struct math_forest *f, uint32_t a, uint32_t b
 }
 
 // An equation against the same without its name: y = 2x + 1 and 2x + 1.
-static bool is_named_equation(const struct math_forest *f, uint32_t i)
+static bool is_named_equation(struct math_forest *f, uint32_t i)
 {
     const struct math_node *n = math_at(f, i);
     return n->kind == MATH_RELATION && n->op == MATH_EQ && is_name(f, n->arg[0]);
@@ -279,6 +325,9 @@ static bool is_named_equation(const struct math_forest *f, uint32_t i)
 static void flatten(struct math_forest *f, uint32_t i, uint32_t *out, uint32_t *n)
 {
     const bool *in = math_parts(f, i);
+    if (math_at(f, i)->kind != MATH_UNION) {
+        out[(*n)++] = i;
+    }
     for (uint32_t k = 0; k <= i && *n < PARTS_MAX; k++) {
         if (in[k] && math_at(f, k)->kind == MATH_UNION) {
             for (uint32_t j = 0; j < math_at(f, k)->n && *n < PARTS_MAX; j++) {
@@ -291,16 +340,59 @@ static void flatten(struct math_forest *f, uint32_t i, uint32_t *out, uint32_t *
     }
 }
 
+// An end of an interval: its sign if infinite, else its value; false when that is not rational.
+static bool end_of(struct math_forest *f, uint32_t i, int *infinite, fmpq_t value)
+{
+    const struct math_node *n = math_at(f, i);
+    bool negative = n->kind == MATH_NEG && math_at(f, n->arg[0])->kind == MATH_INFINITY;
+    *infinite = negative ? -1 : n->kind == MATH_INFINITY;
+    return *infinite != 0 || (math_is_scalar(f, i) && exact_rational(f, i, value));
+}
+
+// Does interval a end before interval b begins, with room between?
+static bool ends_before(struct math_forest *f, const struct math_node *a, const struct math_node *b)
+{
+    fmpq_t end, start;
+    fmpq_init(end);
+    fmpq_init(start);
+    int x = 0, y = 0;
+    bool before = end_of(f, a->arg[1], &x, end) && end_of(f, b->arg[0], &y, start) && x == 0 &&
+                  y == 0 && fmpq_cmp(end, start) < 0;
+    fmpq_clear(end);
+    fmpq_clear(start);
+    return before;
+}
+
+// Are all pieces intervals with room between any two?
+static bool are_apart(struct math_forest *f, struct parts p)
+{
+    for (uint32_t i = 0; i < p.n; i++) {
+        const struct math_node x = *math_at(f, p.v[i]);
+        if (x.kind != MATH_BRACKET || x.n != 2) {
+            return false;
+        }
+        for (uint32_t k = i + 1; k < p.n; k++) {
+            const struct math_node y = *math_at(f, p.v[k]);
+            if (y.kind != MATH_BRACKET || y.n != 2 ||
+                !(ends_before(f, &x, &y) || ends_before(f, &y, &x))) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
 static enum math_verdict unions(struct math_forest *f, uint32_t a, uint32_t b, unsigned depth)
 {
     uint32_t *v = scratch_array(f->scratch, 2 * PARTS_MAX, sizeof *v);
     uint32_t na = 0, nb = 0;
     flatten(f, a, v, &na);
     flatten(f, b, v + PARTS_MAX, &nb);
-    enum math_verdict r =
-        in_any_order(f, (struct parts){v, na}, (struct parts){v + PARTS_MAX, nb}, depth);
-    // Unequal pieces may still cover the same points.
-    return r == MATH_DIFFERENT && na != nb ? undecided(f, "unions are compared piece by piece") : r;
+    struct parts x = {v, na}, y = {v + PARTS_MAX, nb};
+    enum math_verdict r = in_any_order(f, x, y, depth);
+    // Pieces that touch can be cut in more than one way.
+    bool unique = are_apart(f, x) && are_apart(f, y);
+    return r == MATH_DIFFERENT && !unique ? undecided(f, "unions are compared piece by piece") : r;
 }
 
 // ---- everything ----
@@ -315,6 +407,12 @@ static uint32_t without_dress(struct math_forest *f, uint32_t i)
         return math_make(f, MATH_SET, 0, 2, signs);
     }
     return i;
+}
+
+static bool is_chain(const struct math_forest *f, uint32_t i)
+{
+    const struct math_node *n = math_at(f, i);
+    return n->kind == MATH_RELATION && math_at(f, n->arg[0])->kind == MATH_RELATION;
 }
 
 static enum math_verdict ratios(struct math_forest *f, uint32_t a, uint32_t b, unsigned depth)
@@ -341,17 +439,22 @@ static enum math_verdict structures(struct math_forest *f, uint32_t a, uint32_t 
         return matrices(f, a, b, depth);
     }
     bool list_a = ka == MATH_LIST || ka == MATH_SET, list_b = kb == MATH_LIST || kb == MATH_SET;
-    if ((is_vector(f, a) && kb == MATH_LIST) || (ka == MATH_LIST && is_vector(f, b))) {
+    if ((is_row(f, a) && kb == MATH_LIST) || (ka == MATH_LIST && is_row(f, b))) {
         return in_order(f, parts_of(f, a), parts_of(f, b), depth);
     }
     if (list_a || list_b) {
         return in_any_order(f, as_list(f, &a), as_list(f, &b), depth);
     }
-    if (ka == MATH_UNION && kb == MATH_UNION) {
+    if ((ka == MATH_UNION && (kb == MATH_UNION || kb == MATH_BRACKET)) ||
+        (ka == MATH_BRACKET && kb == MATH_UNION)) {
         return unions(f, a, b, depth);
     }
     if (ka == MATH_RELATION && kb == MATH_RELATION) {
         return relations(f, a, b);
+    }
+    if ((ka == MATH_RELATION && math_is_scalar(f, b)) ||
+        (kb == MATH_RELATION && math_is_scalar(f, a))) {
+        return MATH_DIFFERENT;    // a condition is no value
     }
     bool sets = (ka == MATH_UNION || ka == MATH_INTERSECTION || ka == MATH_DIFFERENCE ||
                  kb == MATH_UNION || kb == MATH_INTERSECTION || kb == MATH_DIFFERENCE) &&
@@ -371,6 +474,9 @@ static enum math_verdict compare(struct math_forest *f, uint32_t a, uint32_t b, 
     if (depth == DEPTH_MAX || f->broken) {
         return undecided(f, "the answer is nested too deep");
     }
+    if (is_no_number(f, a) || is_no_number(f, b)) {
+        return MATH_DIFFERENT;    // equal ones are one node
+    }
     if (is_wordlike(f, a) && is_wordlike(f, b)) {
         return pyspan_equal(letters_of(f, a), letters_of(f, b)) ? MATH_EQUAL : MATH_DIFFERENT;
     }
@@ -380,7 +486,8 @@ static enum math_verdict compare(struct math_forest *f, uint32_t a, uint32_t b, 
     }
     bool relation_a = math_at(f, a)->kind == MATH_RELATION,
          relation_b = math_at(f, b)->kind == MATH_RELATION;
-    if (relation_a != relation_b || (relation_a && math_at(f, a)->op != math_at(f, b)->op)) {
+    if (relation_a != relation_b || (relation_a && math_at(f, a)->op != math_at(f, b)->op) ||
+        is_chain(f, a) || is_chain(f, b)) {
         uint32_t va = value_of(f, a), vb = value_of(f, b);
         if (va != a || vb != b) {
             return compare(f, va, vb, depth + 1);

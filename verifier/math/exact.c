@@ -445,6 +445,13 @@ enum exact_result exact_compare(struct math_forest *f, uint32_t a, uint32_t b)
     return result;
 }
 
+// Constants by themselves; anything else may stand for an unknown.
+static bool is_constant_gen(const struct exact_gen *g)
+{
+    return g->kind == EXACT_PI || g->kind == EXACT_E || g->kind == EXACT_I ||
+           g->kind == EXACT_PRIME_ROOT || g->kind == EXACT_PRIME_LOG;
+}
+
 // The coefficient, a polynomial in the constants, of the first term's symbols.
 static void leading(struct exact_engine *e, fmpz_mpoly_t out, const fmpz_mpoly_t p,
                     const ulong *symbols, ulong *found)
@@ -457,7 +464,7 @@ static void leading(struct exact_engine *e, fmpz_mpoly_t out, const fmpz_mpoly_t
         fmpz_mpoly_get_term_exp_ui(exp, p, i, e->ctx);
         bool same = true;
         for (size_t g = 0; g < e->cap_gens; g++) {
-            bool symbol = g < e->n_gens && e->gen[g].kind == EXACT_SYMBOL;
+            bool symbol = g < e->n_gens && !is_constant_gen(&e->gen[g]);
             if (symbol && i == 0 && !symbols) {
                 found[g] = exp[g];
             }
