@@ -404,8 +404,8 @@ static bool want(struct math_parser *p)
 
 static bool close_fence(struct math_parser *p, enum math_fence fence)
 {
-    if (!reduce(p, MATH_BIND_ANY) || top(p)->kind != MATH_ENTRY_FENCE) {
-        return false;
+    if (!reduce(p, MATH_BIND_ANY) || top(p)->kind != MATH_ENTRY_FENCE || p->n_entries == 1) {
+        return false;    // the first entry is the text itself, which no bracket closes
     }
     struct math_entry e = *top(p);
     bool round = (e.op == MATH_ROUND || e.op == MATH_SQUARE) &&
