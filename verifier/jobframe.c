@@ -65,6 +65,7 @@ enum err jobframe_put_job(struct buf *out, uint64_t job, const struct score_requ
     enum err e = open_frame(out, &head, JOBFRAME_JOB);
     e = e ? e : put_u(out, job, 8);
     e = e ? e : put_u(out, req->finish, 4);
+    e = e ? e : put_u(out, req->only_read, 1);
     for (size_t i = 0; i < ARRAY_LEN(texts) && !e; i++) {
         e = texts[i].len > SCORE_TEXT_MAX ? ERR_LIMIT : put_text(out, texts[i].data, texts[i].len);
     }
@@ -174,6 +175,9 @@ enum err jobframe_get_job(const uint8_t *data, size_t len, uint64_t *job, struct
     c.bad = get_u(&c, 1) != JOBFRAME_JOB || c.bad;
     uint64_t id = get_u(&c, 8);
     req.finish = (uint32_t)get_u(&c, 4);
+    uint64_t only_read = get_u(&c, 1);
+    c.bad = c.bad || only_read > 1;
+    req.only_read = only_read == 1;
     req.dataset = get_text(&c, SCORE_TEXT_MAX);
     req.checks = get_text(&c, SCORE_TEXT_MAX);
     req.ground_truth = get_text(&c, SCORE_TEXT_MAX);

@@ -3,8 +3,8 @@
 // A frame is a little-endian u32 length and that many bytes of payload. Integers are little-endian,
 // texts are a u32 length and bytes, doubles their IEEE bits as u64.
 //   pool -> worker
-//     JOB     u8 1, u64 job, u32 finish, texts dataset checks ground_truth reward
-//             prompt response
+//     JOB     u8 1, u64 job, u32 finish, u8 only_read, texts dataset checks ground_truth
+//             reward prompt response
 //   worker -> pool
 //     READY   u8 2, u8 level (enum sandbox_level): once, after the sandbox is closed and before any
 //             input is read

@@ -27,7 +27,6 @@ struct run {
     size_t n_components;
     double reward;
     const char *check;    // being run
-    bool only_read;
 };
 
 static bool is_stopped(const struct score_request *req)
@@ -188,7 +187,7 @@ static void run_request(void *arg)
 {
     struct run *r = arg;
     const struct rubric *rubric = rubric_make(r->scratch, r->req, r->resolver);
-    if (!r->only_read) {
+    if (!r->req->only_read) {
         r->response = pytext_decode(r->scratch, r->req->response.data, r->req->response.len);
         run_rubric(r, rubric);
         if (!(fabs(r->reward) <= SCORE_REWARD_MAX)) {
@@ -203,7 +202,9 @@ static enum err copy_out(const struct run *r, struct score_result *out)
     if (!out->components) {
         return ERR_NOMEM;
     }
-    memcpy(out->components, r->components, r->n_components * sizeof *out->components);
+    if (r->n_components > 0) {
+        memcpy(out->components, r->components, r->n_components * sizeof *out->components);
+    }
     out->n_components = r->n_components;
     out->reward = r->reward;
     out->outcome = r->reward != 0 ? SCORE_SCORED : SCORE_ZERO;
@@ -240,16 +241,6 @@ void score_request_resolve(const struct score_request *req, const struct score_r
 void score_request_run(const struct score_request *req, struct score_result *out)
 {
     score_request_resolve(req, NULL, out);
-}
-
-enum err score_request_check(const struct score_request *req, const struct score_resolver *resolver,
-                             struct why *why)
-{
-    struct run run = {
-        .scratch = job_scratch(), .req = req, .resolver = resolver, .only_read = true};
-    enum err e = scratch_run(run.scratch, run_request, &run, why);
-    scratch_reset(run.scratch);
-    return e;
 }
 
 // Copies as much of `text` as fits, whole characters only; control and malformed bytes become '?'.

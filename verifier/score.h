@@ -46,6 +46,7 @@ struct score_request {
     struct score_text reward;                           // JSON text; empty: no policy
     struct score_text prompt, response;                 // UTF-8; malformed bytes count as U+FFFD
     uint32_t finish;                                    // enum msg_finish: 2 = cut at the limit
+    bool only_read;    // judge nothing: SCORE_ZERO when all but the response is in order
 };
 
 // The numbers are those of enum msg_outcome.
@@ -87,10 +88,6 @@ void score_request_resolve(const struct score_request *req, const struct score_r
                            struct score_result *out);
 // The same with the registry's checks alone.
 void score_request_run(const struct score_request *req, struct score_result *out);
-// Only reads the request: does every check exist, are the arguments valid, does the ground truth
-// parse? `why` has the text that a verdict would have as its cause.
-MUST_CHECK enum err score_request_check(const struct score_request *req,
-                                        const struct score_resolver *resolver, struct why *why);
 // Replaces *out by an unscored verdict. The text is made valid UTF-8 on one line and cut to fit.
 void score_unscored(struct score_result *out, const char *cause);
 void score_result_fini(struct score_result *r);          // zeroed struct is fine

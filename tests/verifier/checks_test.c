@@ -310,6 +310,25 @@ static struct score_result run_text(const char *dataset, const char *checks, con
     return r;
 }
 
+static void a_request_that_is_only_read_judges_nothing(void **state)
+{
+    (void)state;
+    struct score_request req = {.dataset = support_text("\"gsm8k\""),
+                                .ground_truth = support_text("\"7\""),
+                                .response = support_text("7"),
+                                .only_read = true};
+    struct score_result r;
+    score_request_run(&req, &r);
+    assert_int_equal(r.outcome, SCORE_ZERO);
+    assert_int_equal(r.n_components, 0);
+    score_result_fini(&r);
+    req.ground_truth = support_text("7");
+    score_request_run(&req, &r);
+    assert_int_equal(r.outcome, SCORE_UNSCORED);
+    assert_non_null(strstr(r.cause, "ground_truth"));
+    score_result_fini(&r);
+}
+
 static double reward_of(const char *dataset, const char *checks, const char *truth,
                         const char *policy, const char *response, uint32_t finish)
 {
@@ -525,6 +544,7 @@ int main(void)
         cmocka_unit_test(doubtful_requests_are_unscored_and_say_why),
         cmocka_unit_test(malformed_bytes_count_as_replacement_characters),
         cmocka_unit_test(causes_are_short_clean_lines),
+        cmocka_unit_test(a_request_that_is_only_read_judges_nothing),
         cmocka_unit_test(ids_in_the_registry_are_unique),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,7 +16,8 @@ static void a_job_comes_out_as_it_went_in(void **state)
                                .ground_truth = {"a\0b", 3},
                                .reward = {"{}", 2},
                                .response = support_text("r"),
-                               .finish = 2},
+                               .finish = 2,
+                               .only_read = true},
                          out;
     assert_int_equal(jobframe_put_job(&b, 77, &in), ERR_OK);
     assert_int_equal(jobframe_length(b.data), b.len - JOBFRAME_HEAD_BYTES);
@@ -24,6 +25,7 @@ static void a_job_comes_out_as_it_went_in(void **state)
     assert_int_equal(jobframe_get_job(b.data + 4, b.len - 4, &id, &out), ERR_OK);
     assert_int_equal(id, 77);
     assert_int_equal(out.finish, 2);
+    assert_true(out.only_read);
     assert_int_equal(out.ground_truth.len, 3);
     assert_memory_equal(out.ground_truth.data, "a\0b", 3);
     assert_int_equal(out.reward.len, 2);
