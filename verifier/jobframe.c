@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { ONLY_READ = 1, MAY_ASK = 2 };    // flags of a JOB
+
 // ---- writing ----
 
 static enum err put_u(struct buf *b, uint64_t v, size_t bytes)
@@ -30,13 +32,27 @@ static enum err put_f64(struct buf *b, double v)
     return put_u(b, bits, 8);
 }
 
-static enum err put_text(struct buf *b, const char *data, size_t len)
+static enum err put_text(struct buf *b, struct score_text t)
 {
-    enum err e = put_u(b, len, 4);
-    return e || len == 0 ? e : buf_append(b, data, len);
+    enum err e = t.len > SCORE_TEXT_MAX ? ERR_LIMIT : put_u(b, t.len, 4);
+    return e || t.len == 0 ? e : buf_append(b, t.data, t.len);
 }
 
-// Opens a frame; close_frame fills in the length.
+static enum err put_string(struct buf *b, const char *s)
+{
+    return put_text(b, (struct score_text){s, strlen(s)});
+}
+
+static enum err put_texts(struct buf *b, const struct score_text *texts, size_t n)
+{
+    enum err e = ERR_OK;
+    for (size_t i = 0; i < n && !e; i++) {
+        e = put_text(b, texts[i]);
+    }
+    return e;
+}
+
+// Opens a frame; close_frame fills in the length, or takes the frame back when e is an error.
 static enum err open_frame(struct buf *b, size_t *head, enum jobframe_kind kind)
 {
     *head = b->len;
@@ -44,12 +60,12 @@ static enum err open_frame(struct buf *b, size_t *head, enum jobframe_kind kind)
     return e ? e : put_u(b, kind, 1);
 }
 
-static enum err close_frame(struct buf *b, size_t head, size_t max)
+static enum err close_frame(struct buf *b, size_t head, size_t max, enum err e)
 {
     size_t len = b->len - head - JOBFRAME_HEAD_BYTES;
-    if (len > max) {
+    if (e || len > max) {
         b->len = head;
-        return ERR_LIMIT;
+        return e ? e : ERR_LIMIT;
     }
     for (size_t i = 0; i < JOBFRAME_HEAD_BYTES; i++) {
         b->data[head + i] = (uint8_t)(len >> (8 * i));
@@ -59,33 +75,72 @@ static enum err close_frame(struct buf *b, size_t head, size_t max)
 
 enum err jobframe_put_job(struct buf *out, uint64_t job, const struct score_request *req)
 {
-    const struct score_text texts[] = {req->dataset, req->checks, req->ground_truth,
-                                       req->reward,  req->prompt, req->response};
+    const struct score_text texts[] = {req->dataset, req->checks, req->ground_truth, req->reward,
+                                       req->answers, req->prompt, req->response};
     size_t head;
     enum err e = open_frame(out, &head, JOBFRAME_JOB);
     e = e ? e : put_u(out, job, 8);
     e = e ? e : put_u(out, req->finish, 4);
-    e = e ? e : put_u(out, req->only_read, 1);
-    for (size_t i = 0; i < ARRAY_LEN(texts) && !e; i++) {
-        e = texts[i].len > SCORE_TEXT_MAX ? ERR_LIMIT : put_text(out, texts[i].data, texts[i].len);
-    }
-    return e ? e : close_frame(out, head, JOBFRAME_JOB_MAX);
+    e = e ? e : put_u(out, (req->only_read ? ONLY_READ : 0u) | (req->may_ask ? MAY_ASK : 0u), 1);
+    e = e ? e : put_texts(out, texts, ARRAY_LEN(texts));
+    return close_frame(out, head, JOBFRAME_JOB_MAX, e);
 }
 
-enum err jobframe_put_ready(struct buf *out, uint8_t level)
+enum err jobframe_put_call(struct buf *out, uint64_t job, struct score_text check,
+                           const struct score_plugin_input *in)
+{
+    const struct score_text texts[] = {check, in->kwargs, in->ground_truth, in->prompt,
+                                       in->response};
+    size_t head;
+    enum err e = open_frame(out, &head, JOBFRAME_CALL);
+    e = e ? e : put_u(out, job, 8);
+    e = e ? e : put_u(out, in->stopped, 1);
+    e = e ? e : put_texts(out, texts, ARRAY_LEN(texts));
+    return close_frame(out, head, JOBFRAME_JOB_MAX, e);
+}
+
+void jobframe_renumber(struct buf *b, uint64_t job)
+{
+    for (size_t i = 0; i < 8; i++) {
+        b->data[JOBFRAME_HEAD_BYTES + 1 + i] = (uint8_t)(job >> (8 * i));
+    }
+}
+
+enum err jobframe_put_ready(struct buf *out, uint8_t level, const struct jobframe_check *checks,
+                            size_t n)
 {
     size_t head;
     enum err e = open_frame(out, &head, JOBFRAME_READY);
     e = e ? e : put_u(out, level, 1);
-    return e ? e : close_frame(out, head, JOBFRAME_REPLY_MAX);
+    e = e ? e : put_u(out, n, 4);
+    for (size_t i = 0; i < n && !e; i++) {
+        e = put_string(out, checks[i].id);
+        e = e ? e : put_string(out, checks[i].version);
+        e = e ? e : put_string(out, checks[i].doc);
+    }
+    return close_frame(out, head, JOBFRAME_REPLY_MAX, e);
+}
+
+enum err jobframe_put_ask(struct buf *out, uint64_t job, const struct jobframe_call *calls,
+                          size_t n)
+{
+    size_t head;
+    enum err e = open_frame(out, &head, JOBFRAME_ASK);
+    e = e ? e : put_u(out, job, 8);
+    e = e ? e : put_u(out, n, 4);
+    for (size_t i = 0; i < n && !e; i++) {
+        const struct score_text texts[] = {calls[i].check, calls[i].kwargs, calls[i].ground_truth};
+        e = put_texts(out, texts, ARRAY_LEN(texts));
+    }
+    return close_frame(out, head, JOBFRAME_REPLY_MAX, e);
 }
 
 enum err jobframe_put_failed(struct buf *out, const char *text)
 {
     size_t head;
     enum err e = open_frame(out, &head, JOBFRAME_FAILED);
-    e = e ? e : put_text(out, text, MIN(strlen(text), SCORE_CAUSE_BYTES - 1));
-    return e ? e : close_frame(out, head, JOBFRAME_REPLY_MAX);
+    e = e ? e : put_text(out, (struct score_text){text, MIN(strlen(text), SCORE_CAUSE_BYTES - 1)});
+    return close_frame(out, head, JOBFRAME_REPLY_MAX, e);
 }
 
 enum err jobframe_put_result(struct buf *out, uint64_t job, const struct score_result *result)
@@ -95,16 +150,16 @@ enum err jobframe_put_result(struct buf *out, uint64_t job, const struct score_r
     e = e ? e : put_u(out, job, 8);
     e = e ? e : put_u(out, result->outcome, 1);
     e = e ? e : put_f64(out, result->reward);
-    e = e ? e : put_text(out, result->cause, strlen(result->cause));
+    e = e ? e : put_string(out, result->cause);
     e = e ? e : put_u(out, result->n_components, 4);
     for (size_t i = 0; i < result->n_components && !e; i++) {
         const struct score_component *c = &result->components[i];
-        e = put_text(out, c->id, strlen(c->id));
-        e = e ? e : put_text(out, c->version, strlen(c->version));
+        e = put_string(out, c->id);
+        e = e ? e : put_string(out, c->version);
         e = e ? e : put_f64(out, c->value);
         e = e ? e : put_f64(out, c->weight);
     }
-    return e ? e : close_frame(out, head, JOBFRAME_REPLY_MAX);
+    return close_frame(out, head, JOBFRAME_REPLY_MAX, e);
 }
 
 // ---- reading ----
@@ -175,13 +230,15 @@ enum err jobframe_get_job(const uint8_t *data, size_t len, uint64_t *job, struct
     c.bad = get_u(&c, 1) != JOBFRAME_JOB || c.bad;
     uint64_t id = get_u(&c, 8);
     req.finish = (uint32_t)get_u(&c, 4);
-    uint64_t only_read = get_u(&c, 1);
-    c.bad = c.bad || only_read > 1;
-    req.only_read = only_read == 1;
+    uint64_t flags = get_u(&c, 1);
+    c.bad = c.bad || (flags & ~(uint64_t)(ONLY_READ | MAY_ASK)) != 0;
+    req.only_read = (flags & ONLY_READ) != 0;
+    req.may_ask = (flags & MAY_ASK) != 0;
     req.dataset = get_text(&c, SCORE_TEXT_MAX);
     req.checks = get_text(&c, SCORE_TEXT_MAX);
     req.ground_truth = get_text(&c, SCORE_TEXT_MAX);
     req.reward = get_text(&c, SCORE_TEXT_MAX);
+    req.answers = get_text(&c, SCORE_TEXT_MAX);
     req.prompt = get_text(&c, SCORE_TEXT_MAX);
     req.response = get_text(&c, SCORE_TEXT_MAX);
     if (c.bad || c.left > 0) {
@@ -189,6 +246,67 @@ enum err jobframe_get_job(const uint8_t *data, size_t len, uint64_t *job, struct
     }
     *job = id;
     *out = req;
+    return ERR_OK;
+}
+
+enum err jobframe_get_call(const uint8_t *data, size_t len, uint64_t *job, struct score_text *check,
+                           struct score_plugin_input *out)
+{
+    struct cursor c = {.data = data, .left = len};
+    struct score_plugin_input in;
+    c.bad = get_u(&c, 1) != JOBFRAME_CALL || c.bad;
+    uint64_t id = get_u(&c, 8);
+    uint64_t stopped = get_u(&c, 1);
+    struct score_text name = get_text(&c, SCORE_ID_BYTES - 1);
+    in.kwargs = get_text(&c, SCORE_TEXT_MAX);
+    in.ground_truth = get_text(&c, SCORE_TEXT_MAX);
+    in.prompt = get_text(&c, SCORE_TEXT_MAX);
+    in.response = get_text(&c, SCORE_TEXT_MAX);
+    in.stopped = stopped == 1;
+    if (c.bad || c.left > 0 || stopped > 1) {
+        return ERR_CORRUPT;
+    }
+    *job = id;
+    *check = name;
+    *out = in;
+    return ERR_OK;
+}
+
+static enum err get_ready(struct cursor *c, struct jobframe_reply *r)
+{
+    r->level = (uint8_t)get_u(c, 1);
+    size_t n = (size_t)get_u(c, 4);
+    if (c->bad || n > JOBFRAME_MAX_CHECKS) {
+        return ERR_CORRUPT;
+    }
+    if (n > 0) {
+        r->checks = calloc(n, sizeof *r->checks);
+        if (!r->checks) {
+            return ERR_NOMEM;
+        }
+    }
+    r->n_checks = n;
+    for (size_t i = 0; i < n; i++) {
+        get_string(c, r->checks[i].id, sizeof r->checks[i].id);
+        get_string(c, r->checks[i].version, sizeof r->checks[i].version);
+        get_string(c, r->checks[i].doc, sizeof r->checks[i].doc);
+    }
+    return ERR_OK;
+}
+
+static enum err get_ask(struct cursor *c, struct jobframe_reply *r)
+{
+    r->job = get_u(c, 8);
+    size_t n = (size_t)get_u(c, 4);
+    if (c->bad || n == 0 || n > JOBFRAME_MAX_CALLS) {
+        return ERR_CORRUPT;
+    }
+    r->n_calls = n;
+    for (size_t i = 0; i < n; i++) {
+        r->calls[i] = (struct jobframe_call){.check = get_text(c, SCORE_ID_BYTES - 1),
+                                             .kwargs = get_text(c, JOBFRAME_REPLY_MAX),
+                                             .ground_truth = get_text(c, JOBFRAME_REPLY_MAX)};
+    }
     return ERR_OK;
 }
 
@@ -231,7 +349,7 @@ enum err jobframe_get_reply(const uint8_t *data, size_t len, struct jobframe_rep
     enum err e = ERR_OK;
     switch (r.kind) {
     case JOBFRAME_READY:
-        r.level = (uint8_t)get_u(&c, 1);
+        e = get_ready(&c, &r);
         break;
     case JOBFRAME_FAILED:
         get_string(&c, r.text, sizeof r.text);
@@ -239,13 +357,24 @@ enum err jobframe_get_reply(const uint8_t *data, size_t len, struct jobframe_rep
     case JOBFRAME_RESULT:
         e = get_result(&c, &r);
         break;
+    case JOBFRAME_ASK:
+        e = get_ask(&c, &r);
+        break;
     default:
         e = ERR_CORRUPT;
     }
     if (e || c.bad || c.left > 0) {
-        score_result_fini(&r.result);
+        jobframe_reply_fini(&r);
         return e ? e : ERR_CORRUPT;
     }
     *out = r;
     return ERR_OK;
+}
+
+void jobframe_reply_fini(struct jobframe_reply *r)
+{
+    score_result_fini(&r->result);
+    free(r->checks);
+    r->checks = NULL;
+    r->n_checks = 0;
 }

@@ -16,8 +16,6 @@
 
 #include "verifier/rubric.h"
 
-enum { FINISH_LENGTH = 2 };    // enum msg_finish
-
 struct run {
     struct scratch *scratch;
     const struct score_request *req;
@@ -31,7 +29,7 @@ struct run {
 
 static bool is_stopped(const struct score_request *req)
 {
-    return req->finish != FINISH_LENGTH;
+    return req->finish != SCORE_FINISH_LENGTH;
 }
 
 // ---- one task ----

@@ -31,7 +31,8 @@
 #define SCORE_MAX_COMPONENTS 256
 #define SCORE_CAUSE_BYTES 128    // NUL included
 #define SCORE_ID_BYTES 96
-#define SCORE_VERSION_BYTES 16
+#define SCORE_VERSION_BYTES 32
+#define SCORE_FINISH_LENGTH 2                    // enum msg_finish: cut at the length limit
 #define SCORE_REWARD_MAX 1e9                     // magnitude; beyond it a verdict is unscored
 #define SCORE_SCRATCH_MAX ((size_t)512 << 20)    // memory of one verdict
 
@@ -45,8 +46,11 @@ struct score_request {
     struct score_text dataset, checks, ground_truth;    // JSON texts; empty when the row has none
     struct score_text reward;                           // JSON text; empty: no policy
     struct score_text prompt, response;                 // UTF-8; malformed bytes count as U+FFFD
-    uint32_t finish;                                    // enum msg_finish: 2 = cut at the limit
+    uint32_t finish;                                    // enum msg_finish
     bool only_read;    // judge nothing: SCORE_ZERO when all but the response is in order
+    // Between pool and worker (askbook.h); empty and false for everybody else.
+    struct score_text answers;    // what plug-ins said, JSON
+    bool may_ask;                 // a check that is not known may be a plug-in's
 };
 
 // The numbers are those of enum msg_outcome.

@@ -4,6 +4,11 @@
 // libraries fetch lazily is fetched before the walls close (jansson reads /dev/urandom for its hash
 // seed at the first object), so a warm-up request runs first, on a text of our own. stdio is not
 // used: its buffers would ask for system calls at odd moments. One thread.
+//
+// Input is read as it comes, many jobs at once when many wait. Replies are gathered while there is
+// more input at hand and written when it is used up, when FLUSH_BYTES are full, or when FLUSH_NS of
+// work have gone by since the last write: small jobs share a system call, and no verdict waits for
+// a slow neighbour.
 #include "verifier/worker.h"
 
 #include <errno.h>
@@ -12,12 +17,27 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "verifier/jobframe.h"
+#include "common/clock.h"
+#include "verifier/pluginhost.h"
 #include "verifier/sandbox.h"
 
-#define KEEP_BYTES (1u << 20)    // an input buffer larger than this is given back after its job
+#define READ_BYTES (64u << 10)
+#define KEEP_BYTES (1u << 20)    // an input buffer larger than this is given back when it is empty
+#define FLUSH_BYTES (32u << 10)
+#define FLUSH_NS 50000
 
-enum { EXIT_INPUT = 2, EXIT_SANDBOX = 3 };
+enum { EXIT_INPUT = 2, EXIT_SANDBOX = 3, EXIT_PLUGIN = 4 };
+
+struct worker {
+    struct sandbox sandbox;
+    const char *host;    // NULL, "object", "program"
+    worker_score_fn *score;
+    struct askbook book;
+    struct pluginhost *plugin;
+    struct buf in, out;
+    size_t at;    // what of in has been taken
+    uint64_t flushed_ns;
+};
 
 static bool parse_number(const char *text, uint64_t max, uint64_t *out)
 {
@@ -31,11 +51,12 @@ static bool parse_number(const char *text, uint64_t max, uint64_t *out)
     return true;
 }
 
-static bool parse_arguments(int argc, char **argv, struct sandbox *out)
+static bool parse_arguments(int argc, char **argv, struct worker *w)
 {
+    struct sandbox *out = &w->sandbox;
     uint64_t mb, cpu;
-    if (argc != 7 || strcmp(argv[1], "--sandbox") != 0 || strcmp(argv[3], "--memory-mb") != 0 ||
-        strcmp(argv[5], "--cpu-s") != 0) {
+    if ((argc != 7 && argc != 9) || strcmp(argv[1], "--sandbox") != 0 ||
+        strcmp(argv[3], "--memory-mb") != 0 || strcmp(argv[5], "--cpu-s") != 0) {
         return false;
     }
     if (!sandbox_level_parse(argv[2], &out->level) || !parse_number(argv[4], 1u << 20, &mb) ||
@@ -44,42 +65,31 @@ static bool parse_arguments(int argc, char **argv, struct sandbox *out)
     }
     out->memory_bytes = mb << 20;
     out->cpu_s = (uint32_t)cpu;
-    return true;
+    w->host = argc == 9 ? argv[8] : NULL;
+    return argc == 7 || strcmp(argv[7], "--host") == 0;
 }
 
-static bool write_all(const uint8_t *data, size_t len)
+static void flush(struct worker *w)
 {
+    const uint8_t *data = w->out.data;
+    size_t len = w->out.len;
     while (len > 0) {
         ssize_t n = write(1, data, len);
         if (n <= 0) {
-            return false;
+            _exit(EXIT_INPUT);
         }
         data += n;
         len -= (size_t)n;
     }
-    return true;
+    buf_clear(&w->out);
+    w->flushed_ns = clock_mono_ns();
 }
 
-// 1: filled; 0: the input ended before the first byte; -1: it ended inside or failed.
-static int read_all(uint8_t *data, size_t len)
+static void must(enum err e)
 {
-    size_t got = 0;
-    while (got < len) {
-        ssize_t n = read(0, data + got, len - got);
-        if (n <= 0) {
-            return n == 0 && got == 0 ? 0 : -1;
-        }
-        got += (size_t)n;
-    }
-    return 1;
-}
-
-static void send_and_clear(struct buf *out, enum err e)
-{
-    if (e || !write_all(out->data, out->len)) {
+    if (e) {
         _exit(EXIT_INPUT);
     }
-    buf_clear(out);
 }
 
 static void warm_up(void)
@@ -93,55 +103,129 @@ static void warm_up(void)
     json_object_seed(0);
     score_request_run(&req, &result);
     score_result_fini(&result);
+    (void)clock_mono_ns();
 }
 
-// Reads one job into `in`, scores it, answers. False at the end of input.
-static bool serve_one(struct buf *in, struct buf *out, worker_score_fn *score)
+static void answer_job(struct worker *w, const uint8_t *data, size_t len)
 {
-    uint8_t head[JOBFRAME_HEAD_BYTES];
-    int got = read_all(head, sizeof head);
-    size_t len = got > 0 ? jobframe_length(head) : 0;
-    if (got == 0) {
-        return false;
-    }
-    buf_clear(in);
-    if (got < 0 || len == 0 || len > JOBFRAME_JOB_MAX || buf_reserve(in, len) ||
-        read_all(in->data, len) != 1) {
-        _exit(EXIT_INPUT);
-    }
     uint64_t job;
     struct score_request req;
-    if (jobframe_get_job(in->data, len, &job, &req)) {
-        _exit(EXIT_INPUT);
-    }
     struct score_result result;
-    score(&req, &result);
-    send_and_clear(out, jobframe_put_result(out, job, &result));
-    score_result_fini(&result);
-    if (in->cap > KEEP_BYTES) {
-        buf_fini(in);
-        buf_init(in, JOBFRAME_JOB_MAX);
+    must(jobframe_get_job(data, len, &job, &req));
+    w->score(&w->book, &req, &result);
+    enum err asked = ERR_NOT_FOUND;
+    if (w->book.n_calls > 0) {
+        asked = jobframe_put_ask(&w->out, job, w->book.calls, w->book.n_calls);
+        if (asked) {
+            score_unscored(&result, "the questions to plug-ins are too long together");
+        }
     }
-    return true;
+    if (asked) {
+        must(jobframe_put_result(&w->out, job, &result));
+    }
+    score_result_fini(&result);
+}
+
+static void answer_call(struct worker *w, const uint8_t *data, size_t len)
+{
+    uint64_t job;
+    struct score_text check;
+    struct score_plugin_input in;
+    struct score_result result = {0};
+    struct why why = {{0}};
+    must(jobframe_get_call(data, len, &job, &check, &in));
+    if (pluginhost_run(w->plugin, check, &in, &result, &why)) {
+        must(jobframe_put_failed(&w->out, why.text));
+        flush(w);
+        _exit(EXIT_PLUGIN);
+    }
+    must(jobframe_put_result(&w->out, job, &result));
+    score_result_fini(&result);
+}
+
+// Answers every whole frame of the input; returns the bytes that the next one still needs.
+static size_t answer_input(struct worker *w)
+{
+    for (;;) {
+        size_t left = w->in.len - w->at;
+        if (left < JOBFRAME_HEAD_BYTES) {
+            return JOBFRAME_HEAD_BYTES - left;
+        }
+        size_t len = jobframe_length(w->in.data + w->at);
+        if (len == 0 || len > JOBFRAME_JOB_MAX) {
+            _exit(EXIT_INPUT);
+        }
+        if (left < JOBFRAME_HEAD_BYTES + len) {
+            return JOBFRAME_HEAD_BYTES + len - left;
+        }
+        const uint8_t *payload = w->in.data + w->at + JOBFRAME_HEAD_BYTES;
+        w->at += JOBFRAME_HEAD_BYTES + len;
+        if (w->plugin) {
+            answer_call(w, payload, len);
+        } else {
+            answer_job(w, payload, len);
+        }
+        if (w->out.len >= FLUSH_BYTES || clock_mono_ns() - w->flushed_ns >= FLUSH_NS) {
+            flush(w);
+        }
+    }
+}
+
+// Moves what is not yet taken to the front, with room for `needed` more bytes behind it.
+static void make_room(struct worker *w, size_t needed)
+{
+    size_t left = w->in.len - w->at;
+    if (left > 0) {
+        memmove(w->in.data, w->in.data + w->at, left);
+    }
+    w->in.len = left;
+    w->at = 0;
+    if (left == 0 && w->in.cap > KEEP_BYTES) {
+        buf_fini(&w->in);
+        buf_init(&w->in, 2 * JOBFRAME_JOB_MAX);
+    }
+    must(buf_reserve(&w->in, MAX(needed, READ_BYTES)));
+}
+
+static void serve(struct worker *w)
+{
+    for (;;) {
+        size_t needed = answer_input(w);
+        flush(w);
+        make_room(w, needed);
+        ssize_t n = read(0, w->in.data + w->in.len, w->in.cap - w->in.len);
+        if (n <= 0) {
+            _exit(n == 0 && w->in.len == 0 ? 0 : EXIT_INPUT);
+        }
+        w->in.len += (size_t)n;
+        w->flushed_ns = clock_mono_ns();
+    }
 }
 
 _Noreturn void worker_run(int argc, char **argv, worker_score_fn *score)
 {
-    struct sandbox sandbox = {0};
-    struct buf in, out;
+    static struct worker worker;
+    struct worker *w = &worker;
     struct why why = {{0}};
-    if (!parse_arguments(argc, argv, &sandbox)) {
+    if (!parse_arguments(argc, argv, w)) {
         _exit(EXIT_INPUT);
     }
-    buf_init(&in, JOBFRAME_JOB_MAX);
-    buf_init(&out, JOBFRAME_REPLY_MAX + JOBFRAME_HEAD_BYTES);
+    w->score = score;
+    buf_init(&w->in, 2 * JOBFRAME_JOB_MAX);
+    buf_init(&w->out, 2 * (JOBFRAME_REPLY_MAX + JOBFRAME_HEAD_BYTES));
     warm_up();
-    if (sandbox_enter(&sandbox, &why)) {
-        send_and_clear(&out, jobframe_put_failed(&out, why.text));
+    enum err e = w->host ? pluginhost_enter(w->host, &w->sandbox, &w->plugin, &why)
+                         : sandbox_enter(&w->sandbox, &why);
+    if (e) {
+        must(jobframe_put_failed(&w->out, why.text));
+        flush(w);
         _exit(EXIT_SANDBOX);
     }
-    send_and_clear(&out, jobframe_put_ready(&out, (uint8_t)sandbox.level));
-    while (serve_one(&in, &out, score)) {
-    }
+    size_t n_checks = 0;
+    const struct jobframe_check *checks =
+        w->plugin ? pluginhost_checks(w->plugin, &n_checks) : NULL;
+    must(jobframe_put_ready(&w->out, (uint8_t)w->sandbox.level, checks, n_checks));
+    flush(w);
+    serve(w);
     _exit(0);
 }

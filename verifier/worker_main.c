@@ -1,4 +1,4 @@
-// worker_main.c: caravan-verify-worker, started by the pool (workpool.c) and by nothing else; see
+// worker_main.c: caravan-verify-worker, started by the pool (crew.c) and by nothing else; see
 // worker.h for its command line.
 //
 // Under AddressSanitizer a fault must still look like a fault to the pool, so the sanitizer's own
@@ -14,5 +14,5 @@ const char *__asan_default_options(void)
 
 int main(int argc, char **argv)
 {
-    worker_run(argc, argv, score_request_run);
+    worker_run(argc, argv, askbook_run);
 }

@@ -1,274 +1,333 @@
-// workpool.c: which job runs where, and what happens when a worker is lost.
+// workpool.c: requests in, verdicts out, over one crew of workers and one crew for each plug-in.
 //
-// Jobs wait in one queue. A job that lost its worker stays with the slot and runs on the process
-// that replaces it: a fresh one by construction. The frame written to a worker is the job's own
-// memory, so a retry writes the same bytes again.
-//
-// The sandbox level is settled by the first worker: `auto` tries full, and if that worker cannot
-// close its walls (no user namespaces, say) a new process tries seccomp. Nothing below seccomp is
-// ever tried. All other workers must confirm the settled level. Later start failures (memory
-// pressure, a replaced binary) are retried with a growing pause; after START_TRIES in a row waiting
-// jobs are answered as unscored, so that nobody waits for ever and nothing is scored outside the
-// walls.
+// A request is a JOB for the workers. Most come back as a RESULT. Where checks of plug-ins are
+// involved the worker answers with an ASK; its questions go as CALLs to the plug-ins' crews, all at
+// once, and when the last has come back the same request goes out again with the answers. What a
+// plug-in cannot or will not decide is an answer too: the worker makes the unscored verdict of it.
+// Nothing but texts passes through here: the pool never looks into a row or a response.
 #include "verifier/workpool.h"
 
+#include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/clock.h"
 #include "common/fs.h"
-#include "verifier/workslot.h"
 
 #define START_MS 20000
-#define START_TRIES 5
-#define START_PAUSE_MS 200
-// Processor seconds a worker may use beyond what its jobs' deadlines allow.
-#define SIGKILL_GRACE_S 60
 
-struct job {
-    struct job *next;
-    uint64_t id;
-    struct buf frame;
-    uint32_t deadline_ms;
-    uint64_t started_ns;    // 0: not yet
-    unsigned losses;        // workers it has cost
+struct request {
+    struct workpool *pool;
+    struct request *next;    // among those that are held
     workpool_done_fn *done;
     void *arg;
-};
-
-struct queue {
-    struct job *first, **last;
-    uint32_t n;
-};
-
-struct member {
-    struct workslot slot;
-    struct workpool *pool;
-    struct job *job;       // running, or waiting for this slot's next process
-    uint32_t jobs_done;    // by the present process
-    uv_timer_t pause;      // before the next start after a failed one
+    uint32_t deadline_ms;
+    uint64_t asked_ns;    // 0: not yet; else when the first run began
+    struct buf frame;     // while plug-ins are asked
+    struct question {
+        struct request *request;
+        char check[SCORE_ID_BYTES], version[SCORE_VERSION_BYTES];
+        struct score_text kwargs, ground_truth;    // into texts
+        json_t *answer;
+    } * questions;
+    size_t n_questions, n_open;
+    char *texts;
 };
 
 struct workpool {
     uv_loop_t *loop;
     struct workpool_config c;
     char *binary;
-    struct member *members;
-    struct queue waiting;
+    struct crew *crew;
+    struct plugins *plugins;
+    bool closing, told;
     enum sandbox_level level;
-    bool settled, broken, closing;
-    uint32_t start_failures;    // in a row
-    char fallback[SCORE_CAUSE_BYTES + 64];
-    char start_cause[SCORE_CAUSE_BYTES];
+    char text[256];
     workpool_ready_fn *ready;
     void *ready_arg;
     void (*closed)(void *arg);
     void *closed_arg;
-    uint32_t open;    // timers not yet closed
-    uint64_t next_job;
-    struct workpool_stats stats;
+    int open;                // parts still to close
+    struct request *held;    // ask, and wait for the first look at the plug-ins
+    uint64_t jobs_total, unscored_total;
 };
 
-// ---- jobs ----
+// ---- requests ----
 
-static void queue_push(struct queue *q, struct job *j)
+static void request_fini(struct request *r)
 {
-    j->next = NULL;
-    *q->last = j;
-    q->last = &j->next;
-    q->n++;
-}
-
-static struct job *queue_pop(struct queue *q)
-{
-    struct job *j = q->first;
-    if (j) {
-        q->first = j->next;
-        q->last = q->first ? q->last : &q->first;
-        q->n--;
+    for (size_t i = 0; i < r->n_questions; i++) {
+        json_decref(r->questions[i].answer);
     }
-    return j;
+    free(r->questions);
+    free(r->texts);
+    buf_fini(&r->frame);
+    free(r);
 }
 
-static void finish_job(struct workpool *p, struct job *j, const struct score_result *result)
+static void answer_request(struct request *r, const struct score_result *result, uint32_t us)
 {
-    uint64_t us = j->started_ns ? (clock_mono_ns() - j->started_ns) / 1000 : 0;
-    p->stats.jobs_total++;
-    p->stats.unscored_total += result->outcome == SCORE_UNSCORED;
-    j->done(j->arg, result, (uint32_t)MIN(us, UINT32_MAX));
-    buf_fini(&j->frame);
-    free(j);
+    struct workpool *p = r->pool;
+    p->jobs_total++;
+    p->unscored_total += result->outcome == SCORE_UNSCORED;
+    if (r->asked_ns) {
+        us = (uint32_t)MIN((clock_mono_ns() - r->asked_ns) / 1000, UINT32_MAX);
+    }
+    r->done(r->arg, result, us);
+    request_fini(r);
 }
 
-static void fail_job(struct workpool *p, struct job *j, const char *cause)
+static void fail_request(struct request *r, const char *cause)
 {
     struct score_result result = {0};
     score_unscored(&result, cause);
-    finish_job(p, j, &result);
+    answer_request(r, &result, 0);
     score_result_fini(&result);
 }
 
-static void start_job(struct member *m, struct job *j)
-{
-    m->job = j;
-    j->started_ns = j->started_ns ? j->started_ns : clock_mono_ns();
-    workslot_run(&m->slot, j->id, &j->frame, j->deadline_ms);
-}
+// ---- questions ----
 
-static void dispatch(struct workpool *p)
+static void on_reply(void *arg, struct buf *frame, struct jobframe_reply *reply, uint32_t us);
+
+// The same request with the answers.
+static void run_again(struct request *r)
 {
-    for (uint32_t i = 0; i < p->c.n_workers && p->waiting.first && !p->closing; i++) {
-        if (p->members[i].slot.state == WORKSLOT_IDLE) {
-            start_job(&p->members[i], queue_pop(&p->waiting));
-        }
+    struct workpool *p = r->pool;
+    uint64_t job;
+    struct score_request req;
+    json_t *answers = json_array();
+    for (size_t i = 0; i < r->n_questions; i++) {
+        (void)json_array_append(answers, r->questions[i].answer);
+    }
+    char *text = json_dumps(answers, JSON_COMPACT);
+    json_decref(answers);
+    struct buf frame;
+    buf_init(&frame, JOBFRAME_JOB_MAX + JOBFRAME_HEAD_BYTES);
+    enum err e = text ? ERR_OK : ERR_NOMEM;
+    e = e ? e
+          : jobframe_get_job(r->frame.data + JOBFRAME_HEAD_BYTES,
+                             r->frame.len - JOBFRAME_HEAD_BYTES, &job, &req);
+    if (!e) {
+        req.answers = (struct score_text){text, strlen(text)};
+        req.may_ask = false;
+        e = jobframe_put_job(&frame, 0, &req);
+    }
+    e = e ? e : crew_submit(p->crew, &frame, r->deadline_ms, on_reply, r);
+    free(text);
+    buf_fini(&frame);
+    if (e) {
+        fail_request(r, e == ERR_CLOSED ? "stopped" : err_text(e));
     }
 }
 
-// ---- workers ----
-
-static void launch(struct member *m)
+static void settle_question(struct question *q, json_t *answer)
 {
-    struct workpool *p = m->pool;
-    uint64_t cpu_s = (uint64_t)p->c.deadline_ms * p->c.recycle_jobs / 1000 + SIGKILL_GRACE_S;
-    struct workslot_launch l = {
-        .binary = p->binary,
-        .level = p->level,
-        .memory_mb = p->c.memory_mb,
-        .cpu_s = (uint32_t)MIN(cpu_s, 1u << 30),
-        .start_ms = START_MS,
-    };
-    m->jobs_done = 0;
-    workslot_start(&m->slot, &l);
-}
-
-static void on_pause_over(uv_timer_t *t)
-{
-    launch(t->data);
-}
-
-static void fail_waiting(struct workpool *p, const char *cause)
-{
-    char text[SCORE_CAUSE_BYTES];
-    (void)snprintf(text, sizeof text, "no worker: %.100s", cause);
-    // Only what waits now: a callback may submit again.
-    for (uint32_t n = p->waiting.n; n > 0 && p->waiting.first; n--) {
-        fail_job(p, queue_pop(&p->waiting), text);
-    }
-    for (uint32_t i = 0; i < p->c.n_workers; i++) {
-        struct member *m = &p->members[i];
-        if (m->job && m->slot.state != WORKSLOT_BUSY) {
-            struct job *j = m->job;
-            m->job = NULL;
-            fail_job(p, j, text);
-        }
+    struct request *r = q->request;
+    q->answer = answer;
+    if (--r->n_open == 0) {
+        run_again(r);
     }
 }
 
-static void on_ready(void *owner, struct workslot *s)
+static json_t *undecided(const struct question *q, const char *why)
 {
-    (void)s;
-    struct member *m = owner;
-    struct workpool *p = m->pool;
-    p->start_failures = 0;
-    if (!p->settled) {
-        p->settled = true;
-        for (uint32_t i = 1; i < p->c.n_workers; i++) {
-            launch(&p->members[i]);
-        }
-        if (p->ready) {
-            p->ready(p->ready_arg, ERR_OK, p->level, p->fallback);
-        }
-    }
-    if (m->job && !p->closing) {
-        start_job(m, m->job);
+    return json_pack("{s:s, s:s, s:s}", "id", q->check, "version", q->version, "undecided", why);
+}
+
+static void on_called(void *arg, struct buf *frame, struct jobframe_reply *reply, uint32_t us)
+{
+    struct question *q = arg;
+    (void)frame;
+    (void)us;
+    const struct score_result *v = &reply->result;
+    bool decided = reply->kind == JOBFRAME_RESULT && v->outcome != SCORE_UNSCORED;
+    if (decided && (v->reward < 0 || v->reward > 1)) {
+        settle_question(q, undecided(q, "the plug-in's value is not between 0 and 1"));
+    } else if (decided) {
+        settle_question(q, json_pack("{s:s, s:s, s:f}", "id", q->check, "version", q->version,
+                                     "value", v->reward));
     } else {
-        dispatch(p);
+        settle_question(
+            q, undecided(q, reply->kind == JOBFRAME_RESULT ? v->cause : "the plug-in asks back"));
     }
 }
 
-static void on_result(void *owner, struct workslot *s, struct score_result *result)
+static void put_question(struct question *q, const struct score_request *req)
 {
-    struct member *m = owner;
-    struct workpool *p = m->pool;
-    struct job *j = m->job;
-    m->job = NULL;
-    if (++m->jobs_done >= p->c.recycle_jobs) {
-        workslot_kill(s);
-    }
-    finish_job(p, j, result);
-    dispatch(p);
-}
-
-// The first worker failed to start: another level, or the end.
-static void settle_level(struct member *m, const char *cause)
-{
-    struct workpool *p = m->pool;
-    if (p->c.sandbox == CONF_SANDBOX_AUTO && p->level == SANDBOX_FULL) {
-        (void)snprintf(p->fallback, sizeof p->fallback, "full is not to be had: %.120s", cause);
-        p->level = SANDBOX_SECCOMP;
-        launch(m);
+    struct workpool *p = q->request->pool;
+    const char *version = NULL;
+    struct crew *crew = plugins_find(p->plugins, q->check, strlen(q->check), &version);
+    if (!crew) {
+        settle_question(q, json_pack("{s:s, s:b}", "id", q->check, "unknown", 1));
         return;
     }
-    p->broken = true;
-    if (p->ready) {
-        p->ready(p->ready_arg, ERR_UNSUPPORTED, p->level, cause);
+    (void)snprintf(q->version, sizeof q->version, "%s", version);
+    if (req->only_read) {
+        settle_question(q, undecided(q, "only read"));
+        return;
     }
-    fail_waiting(p, cause);
+    struct score_plugin_input in = {.response = req->response,
+                                    .prompt = req->prompt,
+                                    .ground_truth = q->ground_truth,
+                                    .kwargs = q->kwargs,
+                                    .stopped = req->finish != SCORE_FINISH_LENGTH};
+    struct buf frame;
+    buf_init(&frame, JOBFRAME_JOB_MAX + JOBFRAME_HEAD_BYTES);
+    enum err e = jobframe_put_call(&frame, 0, (struct score_text){q->check, strlen(q->check)}, &in);
+    e = e ? e : crew_submit(crew, &frame, q->request->deadline_ms, on_called, q);
+    buf_fini(&frame);
+    if (e) {
+        settle_question(q, undecided(q, e == ERR_CLOSED ? "the plug-in is stopped" : err_text(e)));
+    }
 }
 
-static void lose_job(struct member *m, const char *cause)
+// n_open holds one more than the questions until all are put: no answer ends the request early.
+static void put_questions(struct request *r)
 {
-    struct job *j = m->job;
-    if (j && ++j->losses > WORKPOOL_RETRIES) {
-        m->job = NULL;
-        fail_job(m->pool, j, cause);
-    } else if (j) {
-        m->pool->stats.retries_total++;
+    uint64_t job;
+    struct score_request req;
+    if (jobframe_get_job(r->frame.data + JOBFRAME_HEAD_BYTES, r->frame.len - JOBFRAME_HEAD_BYTES,
+                         &job, &req)) {
+        fail_request(r, "a request that cannot be read again");
+        return;
+    }
+    r->n_open = r->n_questions + 1;
+    for (size_t i = 0; i < r->n_questions; i++) {
+        put_question(&r->questions[i], &req);
+    }
+    if (--r->n_open == 0) {
+        run_again(r);
     }
 }
 
-static void check_closed(struct workpool *p);
-
-static void on_gone(void *owner, struct workslot *s, enum workslot_end end, const char *why)
+// Copies the worker's questions: they point into the reply.
+static bool take_questions(struct request *r, const struct jobframe_reply *reply)
 {
-    (void)s;
-    struct member *m = owner;
-    struct workpool *p = m->pool;
-    char cause[SCORE_CAUSE_BYTES];
-    (void)snprintf(cause, sizeof cause, "%s", why);
-    if (p->closing) {
-        check_closed(p);
-        return;
+    size_t bytes = 0;
+    for (size_t i = 0; i < reply->n_calls; i++) {
+        bytes += reply->calls[i].kwargs.len + reply->calls[i].ground_truth.len;
     }
-    p->stats.restarts_total++;
-    if (end != WORKSLOT_END_START) {
-        lose_job(m, cause);
-        if (!p->closing) {
-            launch(m);
-        }
-        return;
+    r->questions = calloc(reply->n_calls, sizeof *r->questions);
+    r->texts = malloc(bytes + 1);
+    if (!r->questions || !r->texts) {
+        return false;
     }
-    (void)snprintf(p->start_cause, sizeof p->start_cause, "%s", cause);
-    if (!p->settled) {
-        settle_level(m, cause);
-        return;
+    char *at = r->texts;
+    for (size_t i = 0; i < reply->n_calls; i++) {
+        const struct jobframe_call *c = &reply->calls[i];
+        struct question *q = &r->questions[r->n_questions++];
+        q->request = r;
+        memcpy(q->check, c->check.data, c->check.len);
+        q->kwargs = (struct score_text){memcpy(at, c->kwargs.data, c->kwargs.len), c->kwargs.len};
+        at += c->kwargs.len;
+        q->ground_truth = (struct score_text){memcpy(at, c->ground_truth.data, c->ground_truth.len),
+                                              c->ground_truth.len};
+        at += c->ground_truth.len;
     }
-    if (++p->start_failures >= START_TRIES) {
-        fail_waiting(p, cause);
-    }
-    if (!p->closing) {
-        uint64_t pause = (uint64_t)START_PAUSE_MS << MIN(p->start_failures, 5u);
-        (void)uv_timer_start(&m->pause, on_pause_over, pause, 0);
-    }
+    return true;
 }
 
-static const struct workslot_events EVENTS = {
-    .ready = on_ready, .result = on_result, .gone = on_gone};
+static void on_asked(struct request *r, struct buf *frame, const struct jobframe_reply *reply,
+                     uint32_t us)
+{
+    struct workpool *p = r->pool;
+    if (p->closing || !p->plugins || r->n_questions > 0 || !take_questions(r, reply)) {
+        fail_request(r, p->closing                      ? "stopped"
+                        : !p->plugins || r->n_questions ? "the worker asks without leave"
+                                                        : "out of memory");
+        return;
+    }
+    r->asked_ns = clock_mono_ns() - (uint64_t)us * 1000;
+    r->frame = *frame;
+    *frame = (struct buf){0};
+    if (!plugins_settled(p->plugins)) {
+        r->next = p->held;
+        p->held = r;
+        return;
+    }
+    put_questions(r);
+}
+
+static void on_reply(void *arg, struct buf *frame, struct jobframe_reply *reply, uint32_t us)
+{
+    struct request *r = arg;
+    if (reply->kind == JOBFRAME_ASK) {
+        on_asked(r, frame, reply, us);
+    } else {
+        answer_request(r, &reply->result, us);
+    }
+}
 
 // ---- life ----
+
+static void tell(struct workpool *p, enum err e)
+{
+    if (p->ready && !p->told) {
+        p->told = true;
+        p->ready(p->ready_arg, e, p->level, p->text);
+    }
+}
+
+static void on_plugins(void *arg)
+{
+    struct workpool *p = arg;
+    bool first = !p->told;
+    while (p->held && !p->closing) {
+        struct request *r = p->held;
+        p->held = r->next;
+        put_questions(r);
+    }
+    tell(p, ERR_OK);
+    if (!first && p->c.checks_changed && !p->closing) {
+        p->c.checks_changed(p->ready_arg);
+    }
+}
+
+static void crew_config_of(const struct workpool *p, struct crew_config *out)
+{
+    *out = (struct crew_config){.binary = p->binary,
+                                .n_workers = p->c.n_workers,
+                                .deadline_ms = p->c.deadline_ms,
+                                .recycle_jobs = p->c.recycle_jobs,
+                                .memory_mb = p->c.memory_mb,
+                                .start_ms = START_MS,
+                                .sandbox = p->c.sandbox};
+}
+
+static void start_plugins(struct workpool *p)
+{
+    static const enum conf_sandbox settled[] = {[SANDBOX_NONE] = CONF_SANDBOX_NONE,
+                                                [SANDBOX_SECCOMP] = CONF_SANDBOX_SECCOMP,
+                                                [SANDBOX_FULL] = CONF_SANDBOX_FULL};
+    struct plugins_config c = {.folder = p->c.plugins};
+    struct why why = {{0}};
+    crew_config_of(p, &c.crew);
+    c.crew.sandbox = settled[p->level];
+    enum err e = plugins_create(p->loop, &c, on_plugins, p, &p->plugins, &why);
+    if (e) {
+        (void)snprintf(p->text, sizeof p->text, "%.250s", why.text);
+        tell(p, e);
+    }
+}
+
+static void on_ready(void *arg, enum err e, enum sandbox_level level, const char *text,
+                     const struct jobframe_check *checks, size_t n_checks)
+{
+    struct workpool *p = arg;
+    (void)checks;
+    (void)n_checks;
+    p->level = level;
+    (void)snprintf(p->text, sizeof p->text, "%s", text);
+    if (e || !p->c.plugins || p->closing) {
+        tell(p, e);
+    } else {
+        start_plugins(p);
+    }
+}
 
 char *workpool_default_binary(void)
 {
@@ -293,6 +352,10 @@ static enum err check_config(const struct workpool_config *c, struct why *why)
                        "verifier deadline_ms %u, recycle_jobs %u: expected 1 or more",
                        (unsigned)c->deadline_ms, (unsigned)c->recycle_jobs);
     }
+    struct stat st;
+    if (c->plugins && c->plugins[0] && (stat(c->plugins, &st) != 0 || !S_ISDIR(st.st_mode))) {
+        return why_set(why, ERR_NOT_FOUND, "plug-ins: %s: no such folder", c->plugins);
+    }
     if (c->worker_binary && access(c->worker_binary, X_OK) != 0) {
         return why_set(why, ERR_NOT_FOUND, "%s: not an executable worker", c->worker_binary);
     }
@@ -308,13 +371,6 @@ static void ignore_sigpipe(void)
     }
 }
 
-static enum sandbox_level first_level(enum conf_sandbox want)
-{
-    return want == CONF_SANDBOX_NONE      ? SANDBOX_NONE
-           : want == CONF_SANDBOX_SECCOMP ? SANDBOX_SECCOMP
-                                          : SANDBOX_FULL;
-}
-
 enum err workpool_create(uv_loop_t *loop, const struct workpool_config *c, workpool_ready_fn *ready,
                          void *arg, struct workpool **out, struct why *why)
 {
@@ -324,10 +380,9 @@ enum err workpool_create(uv_loop_t *loop, const struct workpool_config *c, workp
     }
     struct workpool *p = calloc(1, sizeof *p);
     if (p) {
-        p->members = calloc(c->n_workers, sizeof *p->members);
         p->binary = c->worker_binary ? realpath(c->worker_binary, NULL) : workpool_default_binary();
     }
-    if (!p || !p->members || !p->binary) {
+    if (!p || !p->binary) {
         workpool_destroy(p);
         return why_set(why, ERR_NOMEM, "verifier workers: out of memory, or no path to the worker");
     }
@@ -335,20 +390,17 @@ enum err workpool_create(uv_loop_t *loop, const struct workpool_config *c, workp
     p->c = *c;
     p->c.queue_max = c->queue_max ? c->queue_max : 4 * c->n_workers;
     p->c.memory_mb = c->memory_mb ? c->memory_mb : 1024;
+    p->c.plugins = c->plugins && c->plugins[0] ? c->plugins : NULL;
     p->ready = ready;
     p->ready_arg = arg;
-    p->waiting.last = &p->waiting.first;
-    p->level = first_level(c->sandbox);
     ignore_sigpipe();
-    for (uint32_t i = 0; i < c->n_workers; i++) {
-        struct member *m = &p->members[i];
-        m->pool = p;
-        workslot_init(&m->slot, loop, &EVENTS, m);
-        (void)uv_timer_init(loop, &m->pause);
-        m->pause.data = m;
-        p->open += 2;
+    struct crew_config crew;
+    crew_config_of(p, &crew);
+    e = crew_create(loop, &crew, on_ready, p, &p->crew);
+    if (e) {
+        workpool_destroy(p);
+        return why_set(why, e, "verifier workers: %s", err_text(e));
     }
-    launch(&p->members[0]);
     *out = p;
     return ERR_OK;
 }
@@ -356,79 +408,56 @@ enum err workpool_create(uv_loop_t *loop, const struct workpool_config *c, workp
 enum err workpool_submit(struct workpool *p, const struct score_request *req, uint32_t deadline_ms,
                          workpool_done_fn *done, void *arg, struct why *why)
 {
-    if (p->closing || p->broken) {
-        return why_set(why, ERR_CLOSED, "verifier workers: %s",
-                       p->closing ? "closing" : p->start_cause);
-    }
-    if (p->waiting.n >= p->c.queue_max) {
+    uint32_t queued = crew_stats(p->crew).queued;
+    if (queued >= p->c.queue_max) {
         return why_set(why, ERR_FULL, "verifier workers: %u jobs are waiting already",
-                       (unsigned)p->waiting.n);
+                       (unsigned)queued);
     }
-    struct job *j = calloc(1, sizeof *j);
-    if (!j) {
-        return ERR_NOMEM;
+    struct score_request own = *req;
+    own.may_ask = p->c.plugins != NULL;
+    own.answers = (struct score_text){"", 0};
+    struct request *r = calloc(1, sizeof *r);
+    struct buf frame;
+    buf_init(&frame, JOBFRAME_JOB_MAX + JOBFRAME_HEAD_BYTES);
+    enum err e = r ? jobframe_put_job(&frame, 0, &own) : ERR_NOMEM;
+    if (!e) {
+        *r = (struct request){.pool = p, .done = done, .arg = arg, .deadline_ms = deadline_ms};
+        e = p->closing ? ERR_CLOSED : crew_submit(p->crew, &frame, deadline_ms, on_reply, r);
     }
-    buf_init(&j->frame, JOBFRAME_JOB_MAX + JOBFRAME_HEAD_BYTES);
-    j->id = ++p->next_job;
-    j->deadline_ms = deadline_ms ? deadline_ms : p->c.deadline_ms;
-    j->done = done;
-    j->arg = arg;
-    enum err e = jobframe_put_job(&j->frame, j->id, req);
+    buf_fini(&frame);
     if (e) {
-        buf_fini(&j->frame);
-        free(j);
-        return why_set(why, e, "verifier job: a text over %u bytes", SCORE_TEXT_MAX);
+        free(r);
+        return e == ERR_CLOSED ? why_set(why, e, "verifier workers: %s",
+                                         p->closing ? "closing" : crew_cause(p->crew))
+               : e == ERR_LIMIT
+                   ? why_set(why, e, "verifier job: a text over %u bytes", SCORE_TEXT_MAX)
+                   : why_set(why, e, "verifier job: %s", err_text(e));
     }
-    queue_push(&p->waiting, j);
-    dispatch(p);
     return ERR_OK;
 }
 
 struct workpool_stats workpool_stats(const struct workpool *p)
 {
-    struct workpool_stats s = p->stats;
-    s.queued = p->waiting.n;
-    for (uint32_t i = 0; i < p->c.n_workers; i++) {
-        enum workslot_state state = p->members[i].slot.state;
-        s.workers += state == WORKSLOT_IDLE || state == WORKSLOT_BUSY;
-        s.busy += state == WORKSLOT_BUSY;
-    }
-    return s;
+    struct crew_stats c = crew_stats(p->crew);
+    return (struct workpool_stats){.workers = c.workers,
+                                   .busy = c.busy,
+                                   .queued = c.queued,
+                                   .jobs_total = p->jobs_total,
+                                   .unscored_total = p->unscored_total,
+                                   .retries_total = c.retries_total,
+                                   .restarts_total = c.restarts_total};
 }
 
-static void on_timer_closed(uv_handle_t *h)
+const struct plugins *workpool_plugins(const struct workpool *p)
 {
-    struct workpool *p = ((struct member *)((struct workslot *)h->data)->owner)->pool;
+    return p->plugins;
+}
+
+static void on_part_closed(void *arg)
+{
+    struct workpool *p = arg;
     if (--p->open == 0) {
         p->closed(p->closed_arg);
-    }
-}
-
-static void on_pause_closed(uv_handle_t *h)
-{
-    struct workpool *p = ((struct member *)h->data)->pool;
-    if (--p->open == 0) {
-        p->closed(p->closed_arg);
-    }
-}
-
-// All processes gone: the jobs they held, then the timers.
-static void check_closed(struct workpool *p)
-{
-    for (uint32_t i = 0; i < p->c.n_workers; i++) {
-        if (p->members[i].slot.state != WORKSLOT_EMPTY) {
-            return;
-        }
-    }
-    for (uint32_t i = 0; i < p->c.n_workers; i++) {
-        struct member *m = &p->members[i];
-        if (m->job) {
-            struct job *j = m->job;
-            m->job = NULL;
-            fail_job(p, j, "stopped");
-        }
-        workslot_close(&m->slot, on_timer_closed);
-        uv_close((uv_handle_t *)&m->pause, on_pause_closed);
     }
 }
 
@@ -437,20 +466,24 @@ void workpool_close(struct workpool *p, void (*closed)(void *arg), void *arg)
     p->closing = true;
     p->closed = closed;
     p->closed_arg = arg;
-    while (p->waiting.first) {
-        fail_job(p, queue_pop(&p->waiting), "stopped");
+    p->open = p->plugins ? 2 : 1;
+    while (p->held) {
+        struct request *r = p->held;
+        p->held = r->next;
+        fail_request(r, "stopped");
     }
-    for (uint32_t i = 0; i < p->c.n_workers; i++) {
-        uv_timer_stop(&p->members[i].pause);
-        workslot_kill(&p->members[i].slot);
+    // The workers first: a plug-in's answer then finds nobody to go to, and its request is unscored.
+    crew_close(p->crew, on_part_closed, p);
+    if (p->plugins) {
+        plugins_close(p->plugins, on_part_closed, p);
     }
-    check_closed(p);
 }
 
 void workpool_destroy(struct workpool *p)
 {
     if (p) {
-        free(p->members);
+        crew_destroy(p->crew);
+        plugins_destroy(p->plugins);
         free(p->binary);
         free(p);
     }

@@ -7,16 +7,18 @@
 // a worker costs that worker; the job is tried again on a fresh one, twice, and is then unscored
 // with the last cause. A worker is replaced after recycle_jobs jobs. SIGPIPE is set to ignored if
 // the program left it at its default.
+//
+// With a folder of plug-ins, checks that are not built in are answered by these (plugins.h), each
+// in processes of its own; rows may mix all kinds. While the folder is looked at for the first time,
+// rows that need a plug-in wait.
 #ifndef CARAVAN_VERIFIER_WORKPOOL_H
 #define CARAVAN_VERIFIER_WORKPOOL_H
 
-#include "common/conf.h"
-#include "verifier/sandbox.h"
-#include "verifier/score.h"
+#include "verifier/crew.h"
+#include "verifier/plugins.h"
 
-#define WORKPOOL_RETRIES 2
+#define WORKPOOL_RETRIES CREW_RETRIES
 
-typedef struct uv_loop_s uv_loop_t;
 struct workpool;
 
 struct workpool_config {
@@ -28,15 +30,20 @@ struct workpool_config {
     uint32_t recycle_jobs;    // 1 or more
     uint32_t queue_max;       // jobs waiting for a worker; 0: 4 * n_workers
     uint32_t memory_mb;       // of one worker; 0: 1024
+    const char *plugins;      // a folder; NULL or "": none
+    // Called when the plug-ins' checks have changed; NULL is fine. arg: that of `ready`.
+    void (*checks_changed)(void *arg);
 };
 
+// Of the workers for built-in checks; jobs and unscored count requests of every kind.
 struct workpool_stats {
     uint32_t workers, busy, queued;    // now; workers counts those that are ready
     uint64_t jobs_total, unscored_total, retries_total, restarts_total;
 };
 
 // Called once: ERR_OK with the level that the workers confirmed (text: why a better one was not
-// had, or ""), or an error and its text, after which the pool accepts no jobs.
+// had, or "") after the first look at the plug-ins, or an error and its text, after which the pool
+// accepts no jobs.
 typedef void workpool_ready_fn(void *arg, enum err e, enum sandbox_level level, const char *text);
 // Called exactly once for a submitted job; *result is valid during the call. elapsed_us: from its
 // first start, retries included.
@@ -53,6 +60,7 @@ MUST_CHECK enum err workpool_submit(struct workpool *p, const struct score_reque
                                     uint32_t deadline_ms, workpool_done_fn *done, void *arg,
                                     struct why *why);
 struct workpool_stats workpool_stats(const struct workpool *p);
+const struct plugins *workpool_plugins(const struct workpool *p);    // NULL: none
 // Kills the workers; unfinished jobs get an unscored result ("stopped"). Then `closed` on the loop
 // thread, then workpool_destroy.
 void workpool_close(struct workpool *p, void (*closed)(void *arg), void *arg);

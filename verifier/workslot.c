@@ -3,7 +3,7 @@
 // A worker's end has two halves that come in any order: the exit status, and the end of its output
 // (a last reply may still be in the pipe when the status is already known). Only when both are
 // there is the cause settled. Then the handles are closed, and only when all are closed is `gone`
-// called: until that moment libuv may still hold the frame being written.
+// called: until that moment libuv may still hold the frames being written.
 //
 // Nothing is inherited: the environment is empty, the folder is /, stderr is /dev/null, the session
 // is its own (so Ctrl-C in a terminal reaches the daemon alone; a worker dies with its parent
@@ -15,26 +15,10 @@
 #include <string.h>
 
 #define REAP_MS 5000    // from SIGKILL or end of input until the slot stops being patient
+#define GATHER_MAX (4 * (JOBFRAME_JOB_MAX + JOBFRAME_HEAD_BYTES))
+#define KEEP_BYTES (1u << 20)    // of a buffer between writes
 
 static void settle(struct workslot *s);
-
-static const char *signal_name(int number)
-{
-    static const struct {
-        int number;
-        const char *name;
-    } names[] = {
-        {SIGSEGV, "SIGSEGV"}, {SIGBUS, "SIGBUS"},   {SIGFPE, "SIGFPE"},   {SIGILL, "SIGILL"},
-        {SIGABRT, "SIGABRT"}, {SIGSYS, "SIGSYS"},   {SIGKILL, "SIGKILL"}, {SIGXCPU, "SIGXCPU"},
-        {SIGXFSZ, "SIGXFSZ"}, {SIGPIPE, "SIGPIPE"}, {SIGTERM, "SIGTERM"}, {SIGTRAP, "SIGTRAP"},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        if (names[i].number == number) {
-            return names[i].name;
-        }
-    }
-    return "a signal";
-}
 
 static void set_end(struct workslot *s, enum workslot_end end, const char *cause)
 {
@@ -56,8 +40,9 @@ static void on_reap_late(uv_timer_t *t)
 // From here on only exit, end of output and closed handles count.
 static void end_worker(struct workslot *s, enum workslot_end end, const char *cause)
 {
+    bool failed_start = s->state == WORKSLOT_STARTING && end != WORKSLOT_END_STOP;
     s->state = WORKSLOT_ENDING;
-    set_end(s, end, cause);
+    set_end(s, failed_start ? WORKSLOT_END_START : end, cause);
     if (!s->exited) {
         (void)uv_process_kill(&s->process, SIGKILL);
     }
@@ -101,7 +86,7 @@ static void on_exit(uv_process_t *p, int64_t status, int number)
         if (number == SIGSYS) {
             (void)snprintf(cause, sizeof cause, "sandbox SIGSYS");
         } else if (number != 0) {
-            (void)snprintf(cause, sizeof cause, "crash %s", signal_name(number));
+            (void)snprintf(cause, sizeof cause, "crash %s", sandbox_signal_name(number));
         } else {
             (void)snprintf(cause, sizeof cause, "crash exit %d", (int)status);
         }
@@ -117,24 +102,21 @@ static void on_exit(uv_process_t *p, int64_t status, int number)
 
 static void take_reply(struct workslot *s, struct jobframe_reply *r)
 {
-    if (s->state == WORKSLOT_STARTING && r->kind == JOBFRAME_READY &&
-        r->level == (uint8_t)s->level) {
+    bool starting = s->state == WORKSLOT_STARTING;
+    if (starting && r->kind == JOBFRAME_READY && r->level == (uint8_t)s->level) {
         uv_timer_stop(&s->timer);
-        s->state = WORKSLOT_IDLE;
-        s->events->ready(s->owner, s);
-    } else if (s->state == WORKSLOT_STARTING && r->kind == JOBFRAME_FAILED) {
-        set_end(s, WORKSLOT_END_START, r->text);    // its exit follows
-    } else if (s->state == WORKSLOT_BUSY && r->kind == JOBFRAME_RESULT && r->job == s->job &&
-               !s->writing) {
-        uv_timer_stop(&s->timer);
-        s->state = WORKSLOT_IDLE;
-        s->events->result(s->owner, s, &r->result);
-    } else if (s->state == WORKSLOT_STARTING) {
+        s->state = WORKSLOT_UP;
+        s->events->ready(s->owner, s, r);
+    } else if (r->kind == JOBFRAME_FAILED && r->text[0]) {
+        // Its exit follows.
+        set_end(s, starting ? WORKSLOT_END_START : WORKSLOT_END_EXIT, r->text);
+    } else if (starting) {
         end_worker(s, WORKSLOT_END_START, "the worker did not confirm its sandbox level");
-    } else {
+    } else if ((r->kind != JOBFRAME_RESULT && r->kind != JOBFRAME_ASK) ||
+               !s->events->reply(s->owner, s, r)) {
         end_worker(s, WORKSLOT_END_GARBAGE, "unexpected reply from the worker");
     }
-    score_result_fini(&r->result);
+    jobframe_reply_fini(r);
 }
 
 static void take_input(struct workslot *s)
@@ -159,6 +141,9 @@ static void take_input(struct workslot *s)
     }
     s->n_in -= at;
     memmove(s->in, s->in + at, s->n_in);
+    if (s->state == WORKSLOT_UP) {
+        s->events->batch(s->owner, s);
+    }
 }
 
 static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *out)
@@ -185,6 +170,15 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     }
 }
 
+static void give_back(struct buf *b)
+{
+    if (b->cap > KEEP_BYTES) {
+        buf_fini(b);
+        buf_init(b, GATHER_MAX);
+    }
+    buf_clear(b);
+}
+
 static void on_start_late(uv_timer_t *t)
 {
     end_worker(t->data, WORKSLOT_END_START, "the worker took too long to start");
@@ -198,18 +192,14 @@ static void on_deadline(uv_timer_t *t)
     end_worker(s, WORKSLOT_END_DEADLINE, cause);
 }
 
-static void on_written(uv_write_t *w, int status)
-{
-    (void)status;    // a failed write is followed by the worker's end
-    ((struct workslot *)w->data)->writing = false;
-}
-
 void workslot_init(struct workslot *s, uv_loop_t *loop, const struct workslot_events *events,
                    void *owner)
 {
     memset(s, 0, sizeof *s);
     s->events = events;
     s->owner = owner;
+    buf_init(&s->gathered, GATHER_MAX);
+    buf_init(&s->writing, GATHER_MAX);
     (void)uv_timer_init(loop, &s->timer);
     s->timer.data = s;
 }
@@ -219,19 +209,15 @@ static int spawn(struct workslot *s, uv_loop_t *loop, const struct workslot_laun
     char memory[24], cpu[24];
     (void)snprintf(memory, sizeof memory, "%u", (unsigned)launch->memory_mb);
     (void)snprintf(cpu, sizeof cpu, "%u", (unsigned)launch->cpu_s);
-    const char *args[] = {launch->binary,
-                          "--sandbox",
-                          sandbox_level_name(launch->level),
-                          "--memory-mb",
-                          memory,
-                          "--cpu-s",
-                          cpu,
-                          NULL};
+    const char *args[] = {
+        launch->binary, "--sandbox", sandbox_level_name(launch->level), "--memory-mb", memory,
+        "--cpu-s",      cpu,         launch->host ? "--host" : NULL,    launch->host,  NULL};
     char *no_environment[] = {NULL};
-    uv_stdio_container_t stdio[3] = {
+    uv_stdio_container_t stdio[4] = {
         {.flags = UV_CREATE_PIPE | UV_READABLE_PIPE, .data.stream = (uv_stream_t *)&s->to},
         {.flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&s->from},
         {.flags = UV_IGNORE},
+        {.flags = UV_INHERIT_FD, .data.fd = launch->host_fd},
     };
     uv_process_options_t options = {
         .file = launch->binary,
@@ -241,7 +227,7 @@ static int spawn(struct workslot *s, uv_loop_t *loop, const struct workslot_laun
         .exit_cb = on_exit,
         .flags = UV_PROCESS_DETACHED,
         .stdio = stdio,
-        .stdio_count = 3,
+        .stdio_count = launch->host ? 4 : 3,
     };
     return uv_spawn(loop, &s->process, &options);
 }
@@ -254,8 +240,10 @@ void workslot_start(struct workslot *s, const struct workslot_launch *launch)
     s->level = launch->level;
     s->end = WORKSLOT_END_EXIT;
     s->cause[0] = 0;
-    s->writing = s->exited = s->eof = false;
+    s->is_writing = s->exited = s->eof = false;
     s->n_in = 0;
+    buf_clear(&s->gathered);
+    buf_clear(&s->writing);
     (void)uv_pipe_init(loop, &s->to, 0);
     (void)uv_pipe_init(loop, &s->from, 0);
     s->to.data = s->from.data = s->process.data = s->write.data = s;
@@ -276,19 +264,46 @@ void workslot_start(struct workslot *s, const struct workslot_launch *launch)
     }
 }
 
-void workslot_run(struct workslot *s, uint64_t job, const struct buf *frame, uint32_t deadline_ms)
+enum err workslot_put(struct workslot *s, const struct buf *frame)
 {
-    CHECK(s->state == WORKSLOT_IDLE);
-    s->state = WORKSLOT_BUSY;
-    s->job = job;
-    s->deadline_ms = deadline_ms;
-    uv_update_time(s->timer.loop);
-    (void)uv_timer_start(&s->timer, on_deadline, deadline_ms, 0);
-    uv_buf_t b = uv_buf_init((char *)frame->data, (unsigned)frame->len);
-    s->writing = uv_write(&s->write, (uv_stream_t *)&s->to, &b, 1, on_written) == 0;
-    if (!s->writing) {
+    CHECK(s->state == WORKSLOT_UP);
+    return buf_append(&s->gathered, frame->data, frame->len);
+}
+
+static void on_written(uv_write_t *w, int status)
+{
+    (void)status;    // a failed write is followed by the worker's end
+    struct workslot *s = w->data;
+    s->is_writing = false;
+    give_back(&s->writing);
+    workslot_flush(s);
+}
+
+void workslot_flush(struct workslot *s)
+{
+    if (s->state != WORKSLOT_UP || s->is_writing || s->gathered.len == 0) {
+        return;
+    }
+    struct buf now = s->gathered;
+    s->gathered = s->writing;
+    s->writing = now;
+    buf_clear(&s->gathered);
+    uv_buf_t b = uv_buf_init((char *)now.data, (unsigned)now.len);
+    s->is_writing = uv_write(&s->write, (uv_stream_t *)&s->to, &b, 1, on_written) == 0;
+    if (!s->is_writing) {
         end_worker(s, WORKSLOT_END_EXIT, "crash: the worker's pipe is closed");
     }
+}
+
+void workslot_deadline(struct workslot *s, uint32_t ms)
+{
+    s->deadline_ms = ms;
+    if (ms == 0) {
+        uv_timer_stop(&s->timer);
+        return;
+    }
+    uv_update_time(s->timer.loop);
+    (void)uv_timer_start(&s->timer, on_deadline, ms, 0);
 }
 
 void workslot_kill(struct workslot *s)
@@ -301,5 +316,7 @@ void workslot_kill(struct workslot *s)
 void workslot_close(struct workslot *s, uv_close_cb closed)
 {
     CHECK(s->state == WORKSLOT_EMPTY);
+    buf_fini(&s->gathered);
+    buf_fini(&s->writing);
     uv_close((uv_handle_t *)&s->timer, closed);
 }

@@ -165,8 +165,9 @@ static void misbehave(const char *what)
     }
 }
 
-static void probe(const struct score_request *req, struct score_result *out)
+static void probe(struct askbook *book, const struct score_request *req, struct score_result *out)
 {
+    (void)book;
     char what[64] = {0};
     memcpy(what, req->response.data, MIN(req->response.len, sizeof what - 1));
     jobs_done++;

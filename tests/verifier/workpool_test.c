@@ -159,14 +159,26 @@ static void a_worker_that_does_not_confirm_its_level_is_refused(void **state)
     (void)state;
     struct poolrig r;
     // READY with level none, where full was asked for.
-    open_with_script(&r, CONF_SANDBOX_FULL,
-                     "#!/bin/sh\nprintf '\\002\\000\\000\\000\\002\\000'\nread x\n");
+    open_with_script(
+        &r, CONF_SANDBOX_FULL,
+        "#!/bin/sh\nprintf '\\006\\000\\000\\000\\002\\000\\000\\000\\000\\000'\nread x\n");
     assert_int_equal(r.ready_err, ERR_UNSUPPORTED);
     assert_non_null(strstr(r.ready_text, "did not confirm"));
     struct score_request req = {.response = support_text("fine")};
     struct why why = {{0}};
     assert_int_equal(workpool_submit(r.pool, &req, 0, NULL, NULL, &why), ERR_CLOSED);
     assert_non_null(strstr(why.text, "did not confirm"));
+    poolrig_close(&r);
+}
+
+static void a_worker_that_starts_with_nonsense_is_refused(void **state)
+{
+    (void)state;
+    struct poolrig r;
+    open_with_script(&r, CONF_SANDBOX_SECCOMP,
+                     "#!/bin/sh\nprintf '\\002\\000\\000\\000hm'\nread x\n");
+    assert_int_equal(r.ready_err, ERR_UNSUPPORTED);
+    assert_non_null(strstr(r.ready_text, "malformed"));
     poolrig_close(&r);
 }
 
@@ -253,6 +265,7 @@ int main(void)
         cmocka_unit_test(closing_answers_what_is_unfinished),
         cmocka_unit_test(large_texts_pass),
         cmocka_unit_test(a_worker_that_does_not_confirm_its_level_is_refused),
+        cmocka_unit_test(a_worker_that_starts_with_nonsense_is_refused),
         cmocka_unit_test(auto_falls_back_to_seccomp_and_says_why),
         cmocka_unit_test(auto_never_ends_without_a_sandbox),
         cmocka_unit_test(a_missing_worker_is_named),
