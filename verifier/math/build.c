@@ -226,6 +226,9 @@ static bool build_function(struct math_parser *p, const struct math_entry *e)
         (n > 1 && !math_takes_several(e)) || (fn == MATH_LOG && n > 2)) {
         return false;
     }
+    if (fn == MATH_LOG && !e->has_base && n == 1 && (p->tokens->reading & MATH_NATURAL_LOG)) {
+        fn = MATH_LN;
+    }
     uint32_t base = e->has_base ? p->operand[e->base] : math_integer(f, 10);
     uint32_t power = e->has_power ? p->operand[first - 1] : 0;
     uint32_t *arg = scratch_array(f->scratch, n, sizeof *arg);

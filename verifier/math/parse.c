@@ -460,6 +460,10 @@ static bool adjacent(struct math_parser *p)
     if (t->kind == MATH_TOK_NUMBER && before->kind == MATH_TOK_NUMBER) {
         return false;
     }
+    if (t->kind == MATH_TOK_ATOM && !math_is_scalar(p->f, t->node) &&
+        !math_is_scalar(p->f, p->operand[p->n_operands - 1])) {
+        return false;    // two sets side by side mean nothing
+    }
     if (t->kind == MATH_TOK_FUNC && !reduce(p, MATH_BIND_FUNCTION)) {
         return false;    // \sin x \cos x: the first function ends here
     }
@@ -596,7 +600,7 @@ uint32_t math_parse(struct math_forest *f, struct math_tokens *tokens)
     math_push(p, MATH_ENTRY_FENCE, MATH_BRACE, 0);
     while (!next_is(p, 0, MATH_TOK_END) || p->wanting) {
         if (next_is(p, 0, MATH_TOK_END) || !(p->wanting ? want(p) : ended(p))) {
-            if (p->at < tokens->n && (next_is(p, 0, MATH_TOK_ELLIPSIS))) {
+            if (tokens->n > 2 && next_is(p, 0, MATH_TOK_ELLIPSIS)) {
                 math_note(f, "what an ellipsis leaves out is not guessed");
             }
             return MATH_NONE;
