@@ -128,6 +128,7 @@ static void expressions_are_equal_when_their_difference_vanishes(void **state)
         {"2^{x+1}", "2\\cdot 2^x"},
         {"y = 2x+1", "2x - y + 1 = 0"},
         {"x > 3", "3 < x"},
+        {"x > 3", "-x < -3"},
         {"x = 5", "5"},
         {"\\tan x", "\\frac{\\sin x}{\\cos x}"},
     };
@@ -146,6 +147,8 @@ static void structures_are_compared_part_by_part(void **state)
         {"\\begin{pmatrix}1\\\\2\\end{pmatrix}", "\\begin{bmatrix}1\\\\ \\frac42\\end{bmatrix}"},
         {"\\text{(B)}", "B"},
         {"\\text{Even}", "even"},
+        {"\\text{yes}", "Yes"},
+        {"\\mathbb{R}", "(-\\infty,\\infty)"},
         {"3:4", "6:8"},
         {"[2,3)", "(1,3)\\cap[2,4]"},
         {"\\{2\\}", "(1,2]\\cap[2,4]"},
@@ -178,6 +181,25 @@ static void style_decides_about_logarithms_and_case(void **state)
         assert_int_equal(verdict_in(MATH_SYMBOLIC, y, x), t[i].symbolic);
         scratch_reset(&scratch);
     }
+}
+
+static void units_are_converted_or_ignored(void **state)
+{
+    (void)state;
+    static const struct pair same[] = {
+        {"3\\text{ m}", "300\\text{ cm}"},       {"\\frac12\\text{ L}", "500\\text{ ml}"},
+        {"2\\text{ m}^2", "20000\\text{ cm}^2"}, {"2\\text{ hours}", "120\\text{ min}"},
+        {"\\$3", "300\\text{ cents}"},           {"7\\text{ in}", "7 inches"},
+        {"7\\text{ apples}", "7\\text{ m}"},     {"7", "7\\text{ m}"},
+        {"7\\text{ m}", "7\\text{ m}^2"},
+    };
+    static const struct pair other[] = {
+        {"3\\text{ m}", "3\\text{ cm}"},       {"3\\text{ m}", "3\\text{ kg}"},
+        {"2\\text{ m}^2", "200\\text{ cm}^2"}, {"4:15\\text{ a.m.}", "4:15\\text{ p.m.}"},
+        {"\\$3", "3\\text{ cents}"},
+    };
+    expect(same, ARRAY_LEN(same), MATH_EQUAL);
+    expect(other, ARRAY_LEN(other), MATH_DIFFERENT);
 }
 
 // What a model nearly got right must not be rewarded.
@@ -269,6 +291,7 @@ int main(void)
         cmocka_unit_test(expressions_are_equal_when_their_difference_vanishes),
         cmocka_unit_test(structures_are_compared_part_by_part),
         cmocka_unit_test(style_decides_about_logarithms_and_case),
+        cmocka_unit_test(units_are_converted_or_ignored),
         cmocka_unit_test(near_misses_are_different),
         cmocka_unit_test(what_is_out_of_reach_is_undecided),
         cmocka_unit_test(hostile_answers_return),

@@ -66,12 +66,12 @@ static bool equivalent(const struct check *c)
 
 const struct check_row checks_math[] = {
     {.id = "math",
-     .version = "1",
+     .version = "2",
      .kind = CHECK_TRUTH,
      .holds = math,
      .doc = "the box or the final sentence equals the ground truth, as text or as an expression"},
     {.id = "math_equiv",
-     .version = "1",
+     .version = "2",
      .kind = CHECK_TRUTH,
      .holds = equivalent,
      .doc = "the answer, wherever it stands, is the same mathematical object as the ground truth"},

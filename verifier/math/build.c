@@ -257,10 +257,10 @@ static bool build_prefix(struct math_parser *p, const struct math_entry *e)
     const struct math_node v = *node(p, a);
     if (e->op == MATH_TOK_DOLLAR) {
         return math_is_scalar(f, a) &&
-               put(p, math_texted(f, MATH_UNIT, pytext_literal(f->scratch, "$"), 0, a));
+               put(p, math_texted(f, MATH_UNIT, pytext_literal(f->scratch, "$"), 1, a));
     }
     if (v.kind == MATH_UNIT && e->op == MATH_TOK_MINUS) {    // -$5
-        return put(p, math_texted(f, MATH_UNIT, v.text, 0, math_unary(f, MATH_NEG, v.arg[0])));
+        return put(p, math_texted(f, MATH_UNIT, v.text, v.id, math_unary(f, MATH_NEG, v.arg[0])));
     }
     if (!arithmetic(p, a)) {
         return false;

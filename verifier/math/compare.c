@@ -7,6 +7,7 @@
 
 #include "verifier/math/enclose.h"
 #include "verifier/math/lex.h"
+#include "verifier/math/quantity.h"
 
 #define DEPTH_MAX 6
 #define PARTS_MAX 200
@@ -465,6 +466,10 @@ static uint32_t without_dress(struct math_forest *f, uint32_t i)
         uint32_t signs[2] = {math_choose_sign(f, i, true), math_choose_sign(f, i, false)};
         return math_make(f, MATH_SET, 0, 2, signs);
     }
+    if (math_at(f, i)->kind == MATH_REALS) {
+        uint32_t ends[2] = {minus_infinity(f), math_make(f, MATH_INFINITY, 0, 0, NULL)};
+        return math_make(f, MATH_BRACKET, 0, 2, ends);
+    }
     return math_at(f, i)->kind == MATH_INTERSECTION ? intersection_of(f, i) : i;
 }
 
@@ -530,6 +535,10 @@ static enum math_verdict structures(struct math_forest *f, uint32_t a, uint32_t 
 
 static enum math_verdict compare(struct math_forest *f, uint32_t a, uint32_t b, unsigned depth)
 {
+    bool differ = false;
+    if (quantity_convert(f, &a, &b, &differ) && differ) {
+        return MATH_DIFFERENT;
+    }
     a = without_dress(f, a);
     b = without_dress(f, b);
     if (a == b) {
@@ -553,7 +562,8 @@ static enum math_verdict compare(struct math_forest *f, uint32_t a, uint32_t b, 
     if (relation_a != relation_b || (relation_a && math_at(f, a)->op != math_at(f, b)->op) ||
         is_chain(f, a) || is_chain(f, b)) {
         uint32_t va = value_of(f, a), vb = value_of(f, b);
-        if (va != a || vb != b) {
+        bool found = relation_a && relation_b ? va != a && vb != b : va != a || vb != b;
+        if (found) {
             return compare(f, va, vb, depth + 1);
         }
     }

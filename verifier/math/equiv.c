@@ -4,6 +4,8 @@
 // one first: equal in any reading is equal. A text that is no mathematics is compared as words.
 #include "verifier/math/equiv.h"
 
+#include <string.h>
+
 #include "verifier/math/compare.h"
 #include "verifier/math/parse.h"
 
@@ -74,6 +76,19 @@ static bool same_text(struct scratch *s, struct pyspan a, struct pyspan b, enum 
     return style == MATH_EVERYDAY || (keeps_symbols(a, b) && keeps_symbols(b, a));
 }
 
+// \text{yes} → yes, where there is nothing but that group.
+static struct pyspan bare_words(struct pyspan s)
+{
+    static const char *const groups[] = {"\\text{", "\\textbf{", "\\mathrm{", "\\mbox{"};
+    s = pyspan_strip(s);
+    for (size_t i = 0; i < ARRAY_LEN(groups); i++) {
+        if (pyspan_starts_with(s, groups[i]) && pyspan_find(s, '}', 0) + 1 == s.n) {
+            return pyspan_strip(pyspan_slice(s, strlen(groups[i]), s.n - 1));
+        }
+    }
+    return s;
+}
+
 // "B)" is the choice B.
 static struct pyspan without_mark(struct pyspan s)
 {
@@ -114,7 +129,7 @@ enum math_verdict math_equiv(struct scratch *s, struct pyspan truth, struct pysp
                              enum math_style style, const char **why)
 {
     *why = NULL;
-    if (same_text(s, truth, answer, style)) {
+    if (same_text(s, bare_words(truth), bare_words(answer), style)) {
         return MATH_EQUAL;
     }
     struct math_forest *f = math_forest_create(s);

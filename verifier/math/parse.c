@@ -475,6 +475,11 @@ static bool adjacent(struct math_parser *p)
     return infix(p, MATH_TOK_TIMES, 0, left ? MATH_BIND_PRODUCT : MATH_BIND_ADJACENT, false);
 }
 
+static uint32_t digit_of(const struct math_token *t)
+{
+    return t->text.n == 1 ? t->text.cp[0] - '0' : 0;
+}
+
 // A quantity's unit: all since the last relation or comma is its number.
 static bool unit(struct math_parser *p, struct pyspan words)
 {
@@ -483,17 +488,20 @@ static bool unit(struct math_parser *p, struct pyspan words)
         return false;
     }
     bool power = next_is(p, 0, MATH_TOK_POWER);
+    uint32_t exponent = 1;
     if (power && next_is(p, 1, MATH_TOK_NUMBER)) {
+        exponent = digit_of(peek(p, 1));
         p->at += 2;
     } else if (power && opens(peek(p, 1), MATH_BRACE) && next_is(p, 2, MATH_TOK_NUMBER) &&
                closes(peek(p, 3), MATH_BRACE)) {
+        exponent = digit_of(peek(p, 2));
         p->at += 4;
     }
     uint32_t a = p->operand[p->n_operands - 1];
     if (!math_is_scalar(p->f, a)) {
         return math_at(p->f, a)->kind != MATH_TEXT;    // words after a point or a list say nothing
     }
-    p->operand[p->n_operands - 1] = math_texted(p->f, MATH_UNIT, words, 0, a);
+    p->operand[p->n_operands - 1] = math_texted(p->f, MATH_UNIT, words, exponent, a);
     return true;
 }
 
