@@ -130,6 +130,9 @@ static void expressions_are_equal_when_their_difference_vanishes(void **state)
         {"x > 3", "3 < x"},
         {"x > 3", "-x < -3"},
         {"x = 5", "5"},
+        {"x = y = 5", "5"},
+        {"y = 5", "x = y = 5"},
+        {"y = 5", "2 + 3 = 4 + 1 = 5"},
         {"\\tan x", "\\frac{\\sin x}{\\cos x}"},
     };
     expect(t, ARRAY_LEN(t), MATH_EQUAL);
@@ -230,6 +233,8 @@ static void near_misses_are_different(void **state)
         {"\\sin 1", "0.8414709848"},
         {"y = 3", "y \\ne 3"},
         {"1/0", "2"},
+        {"k = 9", "x = 9"},
+        {"k = 9", "x = y = 9"},
         {"\\frac{x}{x-x}", "x"},
         {"(-\\infty,4)", "(-\\infty,3]\\cap[5,\\infty)"},
         {"(-\\infty,3]\\cup[5,\\infty)", "(-\\infty,3]\\cap[5,\\infty)"},

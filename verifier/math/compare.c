@@ -479,6 +479,18 @@ static bool is_chain(const struct math_forest *f, uint32_t i)
     return n->kind == MATH_RELATION && math_at(f, n->arg[0])->kind == MATH_RELATION;
 }
 
+// x = y = 5 says nothing of k; 2 + 3 = 4 + 1 = 5 names nobody.
+static bool names_others(struct math_forest *f, uint32_t chain, uint32_t name)
+{
+    uint32_t i = chain;
+    for (; math_at(f, i)->kind == MATH_RELATION; i = math_at(f, i)->arg[0]) {
+        if (math_at(f, i)->arg[1] == name) {
+            return false;
+        }
+    }
+    return i != name && is_name(f, i);
+}
+
 static enum math_verdict ratios(struct math_forest *f, uint32_t a, uint32_t b, unsigned depth)
 {
     struct parts x = parts_of(f, a), y = parts_of(f, b);
@@ -556,6 +568,10 @@ static enum math_verdict compare(struct math_forest *f, uint32_t a, uint32_t b, 
     if (is_named_equation(f, a) && is_named_equation(f, b) &&
         math_at(f, a)->arg[0] == math_at(f, b)->arg[0]) {
         return compare(f, math_at(f, a)->arg[1], math_at(f, b)->arg[1], depth + 1);
+    }
+    if ((is_chain(f, a) && is_named_equation(f, b) && names_others(f, a, math_at(f, b)->arg[0])) ||
+        (is_chain(f, b) && is_named_equation(f, a) && names_others(f, b, math_at(f, a)->arg[0]))) {
+        return MATH_DIFFERENT;
     }
     bool relation_a = math_at(f, a)->kind == MATH_RELATION,
          relation_b = math_at(f, b)->kind == MATH_RELATION;
