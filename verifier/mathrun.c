@@ -49,9 +49,15 @@ static bool is_head(uint32_t c)
     return c == ':' || c == ',' || c == ';' || is_emphasis(c);
 }
 
+// "9\!." ends in a LaTeX space: when its sign is trimmed, so is the backslash before it.
 struct pyspan mathrun_trim(struct pyspan s)
 {
-    return pyspan_lstrip_class(pyspan_rstrip_class(s, is_tail), is_head);
+    struct pyspan head = pyspan_rstrip_class(s, is_tail);
+    while (head.n < s.n && head.n > 0 && head.cp[head.n - 1] == '\\' &&
+           !(head.n > 1 && head.cp[head.n - 2] == '\\')) {
+        head = pyspan_rstrip_class(pyspan_slice(head, 0, head.n - 1), is_tail);
+    }
+    return pyspan_lstrip_class(head, is_head);
 }
 
 static bool in_list(struct pyspan word, const char *const list[], size_t n)

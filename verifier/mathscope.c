@@ -54,12 +54,19 @@ static size_t separator_end(const struct scan *c, size_t at)
     return at;
 }
 
-// A number without leading zeros and with a digit on both sides of its point.
+// "e", "E" and an exponent: an exponent of ten or Euler's number, and nobody can tell.
+static bool is_exponent(const struct scan *c, size_t at)
+{
+    uint32_t sign = char_at(c, at + 1);
+    return (char_at(c, at) | 0x20) == 'e' &&
+           is_digit(char_at(c, at + 1 + (sign == '+' || sign == '-')));
+}
+
+// A number with a digit on both sides of its point, without leading zeros unless it has a point,
+// and not in the notation 1e5. After decimals a full stop may end the text.
 static bool read_number(struct scan *c)
 {
-    if (char_at(c, c->at) == '0' && is_digit(char_at(c, c->at + 1))) {
-        return false;
-    }
+    bool zeros = char_at(c, c->at) == '0' && is_digit(char_at(c, c->at + 1));
     size_t at = digits_end(c, c->at);
     for (;;) {
         size_t group = separator_end(c, at);
@@ -73,19 +80,28 @@ static bool read_number(struct scan *c)
         if (end == at + 1) {
             return false;
         }
-        at = end;
+        zeros = false;
+        at = end + (char_at(c, end) == '.' && end + 1 == c->s.n);
     }
     c->at = at;
-    return true;
+    return !zeros && !is_exponent(c, at);
 }
 
+static bool is_ordinal(struct pyspan s)
+{
+    return pyspan_is(s, "th") || pyspan_is(s, "st") || pyspan_is(s, "nd") || pyspan_is(s, "rd");
+}
+
+// Letters of a product, as the original takes them: what would be read as a word is none.
 static bool read_letters(struct scan *c)
 {
     size_t from = c->at;
     while (is_letter(char_at(c, c->at))) {
         c->at++;
     }
-    return c->at - from <= 2;
+    struct pyspan letters = pyspan_slice(c->s, from, c->at);
+    bool article = pyspan_is(letters, "an") && py_isspace(char_at(c, c->at));
+    return letters.n <= 2 && !article && !(from > 0 && is_ordinal(letters));
 }
 
 static bool is_known(struct pyspan name)
@@ -146,12 +162,15 @@ static bool read_sign(struct scan *c)
     return sign != 0 && sign < 128 && strchr("+-*/^_(){}|!: \n", (int)sign) != NULL;
 }
 
-// "12\text{ cm}" → "12": a unit begins where \text does, after something else.
+// "12\text{ cm}" → "12": a unit begins where \text does, after something else; "12\text{th}" is no
+// quantity.
 static struct pyspan without_unit(struct pyspan s)
 {
     size_t at = pyspan_search_for(s, "\\text{", 0);
     size_t close = at == PYSPAN_NONE ? s.n : pyspan_find(s, '}', at);
-    return at != PYSPAN_NONE && at > 0 && close + 1 == s.n ? pyspan_slice(s, 0, at) : s;
+    bool unit = at != PYSPAN_NONE && at > 0 && close + 1 == s.n &&
+                !is_ordinal(pyspan_slice(s, at + strlen("\\text{"), close));
+    return unit ? pyspan_slice(s, 0, at) : s;
 }
 
 // "B." or "B)".
@@ -192,4 +211,25 @@ bool mathscope_is_words(struct pyspan text)
         letter = letter || is_letter(s.cp[i]);
     }
     return letter;
+}
+
+static bool is_base(struct pyspan s)
+{
+    bool braced = s.n > 2 && s.cp[0] == '{' && s.cp[s.n - 1] == '}';
+    s = braced ? pyspan_slice(s, 1, s.n - 1) : s;
+    return (s.n == 1 && is_digit(s.cp[0])) || (s.n == 2 && is_digit(s.cp[0]) && is_digit(s.cp[1]));
+}
+
+bool mathscope_leaves_out_base(struct pyspan truth, struct pyspan answer)
+{
+    truth = pyspan_strip(truth);
+    size_t at = pyspan_find(truth, '_', 0);
+    struct pyspan digits = pyspan_slice(truth, 0, at);
+    for (size_t i = 0; i < digits.n; i++) {
+        if (!is_digit(digits.cp[i]) && !(digits.cp[i] >= 'A' && digits.cp[i] <= 'F')) {
+            return false;
+        }
+    }
+    return digits.n > 0 && at < truth.n && is_base(pyspan_slice(truth, at + 1, truth.n)) &&
+           pyspan_equal(digits, pyspan_strip(answer));
 }

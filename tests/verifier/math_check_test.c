@@ -61,6 +61,13 @@ static void math_compares_expressions_by_mathematics(void **state)
         {"\"12500\"", "\\boxed{12{,}500}", SCORE_SCORED},
         {"\"ab\"", "\\boxed{ba}", SCORE_SCORED},
         {"\"12_3\"", "\\boxed{12_4}", SCORE_ZERO},
+        {"\"12_3\"", "\\boxed{12}", SCORE_SCORED},
+        {"\"12\"", "\\boxed{12_3}", SCORE_ZERO},
+        {"\"\\\\log 6\"", "\\boxed{\\ln(6)}", SCORE_SCORED},
+        {"\"C\"", "\\boxed{C)}", SCORE_SCORED},
+        {"\"\\\\pm 6\"", "\\framebox{x=\\pm 6}", SCORE_SCORED},
+        {"\"3\"", "the angle is a = 3.0.", SCORE_SCORED},
+        {"\"\\\\frac{2}{7}\"", "\\boxed{\\frac{2}{0}}", SCORE_ZERO},
     };
     JUDGE_ALL("math", t);
 }
@@ -79,6 +86,9 @@ static void math_compares_the_rest_as_text(void **state)
         {"\"x \\\\le 5\"", "\\boxed{5 \\ge x}", SCORE_ZERO},
         {"\"\\\\text{odd}\"", "\\boxed{\\text{odd}}", SCORE_SCORED},
         {"\"team\"", "\\boxed{meat}", SCORE_ZERO},
+        {"\"n^2+1\"", "\\boxed{N^2+1}", SCORE_ZERO},
+        {"\"2000\"", "\\boxed{2e3}", SCORE_ZERO},
+        {"\"7\"", "\\boxed{7^{\\text{th}}}", SCORE_ZERO},
     };
     JUDGE_ALL("math", t);
 }
@@ -90,6 +100,7 @@ static void math_equiv_finds_the_answer_where_it_stands(void **state)
     (void)state;
     static const struct answer t[] = {
         {"\"12\"", "It is 12", SCORE_SCORED},
+        {"\"-12\"", "The answer is -12\\!. That is all.", SCORE_SCORED},
         {"\"12\"", "The answer is 12 apples, of 20.", SCORE_SCORED},
         {"\"12\"", "<think>\\boxed{13}</think> $12$", SCORE_SCORED},
         {"\"12\"", "\\boxed{11}. The final answer is 12.", SCORE_SCORED},
@@ -119,6 +130,12 @@ static void math_equiv_compares_everything_by_mathematics(void **state)
          "$\\begin{bmatrix} 1 \\\\ 2 \\end{bmatrix}$", SCORE_SCORED},
         {"\"\\\\frac{1}{3}\"", "\\boxed{0.3333}", SCORE_ZERO},
         {"\"12\"", "\\boxed{!!)(}", SCORE_ZERO},
+        {"\"\\\\emptyset\"", "\\boxed{\\emptyset\\emptyset}", SCORE_ZERO},
+        {"\"\\\\emptyset\"", "\\boxed{\\ldots}", SCORE_ZERO},
+        {"\"12_3\"", "\\boxed{12}", SCORE_ZERO},
+        {"\"\\\\log 6\"", "\\boxed{\\ln(6)}", SCORE_ZERO},
+        {"\"2000\"", "\\boxed{2e3}", SCORE_SCORED},
+        {"\"7\"", "\\boxed{7^{\\text{th}}}", SCORE_SCORED},
     };
     JUDGE_ALL("math_equiv", t);
 }

@@ -18,6 +18,7 @@ struct call {
     struct pyspan truth, answer;
     enum math_verdict verdict;
     const char *why;
+    enum math_style style;
 };
 
 static struct scratch scratch;
@@ -40,16 +41,22 @@ static int finish(void **state)
 static void run(void *arg)
 {
     struct call *c = arg;
-    c->verdict = math_equiv(c->scratch, c->truth, c->answer, &c->why);
+    c->verdict = math_equiv(c->scratch, c->truth, c->answer, c->style, &c->why);
 }
 
-static enum math_verdict verdict(struct pyspan truth, struct pyspan answer)
+static enum math_verdict verdict_in(enum math_style style, struct pyspan truth,
+                                    struct pyspan answer)
 {
-    struct call c = {.scratch = &scratch, .truth = truth, .answer = answer};
+    struct call c = {.scratch = &scratch, .truth = truth, .answer = answer, .style = style};
     struct why why = {{0}};
     assert_int_equal(scratch_run(&scratch, run, &c, &why), ERR_OK);
     assert_true((c.verdict == MATH_UNDECIDED) == (c.why != NULL));
     return c.verdict;
+}
+
+static enum math_verdict verdict(struct pyspan truth, struct pyspan answer)
+{
+    return verdict_in(MATH_EVERYDAY, truth, answer);
 }
 
 static void expect(const struct pair *t, size_t n, enum math_verdict want)
@@ -99,6 +106,8 @@ static void one_number_has_many_spellings(void **state)
         {"12\\text{ cm}", "12"},
         {"(2+3i)(2-3i)", "13"},
         {"2^{10}", "1024"},
+        {"12", "12}"},
+        {"00.5", "1/2"},
         {"\xc2\xbd", "0.5"},
         {"\xe2\x88\x9a"
          "9",
@@ -119,7 +128,11 @@ static void expressions_are_equal_when_their_difference_vanishes(void **state)
         {"2^{x+1}", "2\\cdot 2^x"},
         {"y = 2x+1", "2x - y + 1 = 0"},
         {"x > 3", "3 < x"},
+        {"x > 3", "-x < -3"},
         {"x = 5", "5"},
+        {"x = y = 5", "5"},
+        {"y = 5", "x = y = 5"},
+        {"y = 5", "2 + 3 = 4 + 1 = 5"},
         {"\\tan x", "\\frac{\\sin x}{\\cos x}"},
     };
     expect(t, ARRAY_LEN(t), MATH_EQUAL);
@@ -137,9 +150,59 @@ static void structures_are_compared_part_by_part(void **state)
         {"\\begin{pmatrix}1\\\\2\\end{pmatrix}", "\\begin{bmatrix}1\\\\ \\frac42\\end{bmatrix}"},
         {"\\text{(B)}", "B"},
         {"\\text{Even}", "even"},
+        {"\\text{yes}", "Yes"},
+        {"\\mathbb{R}", "(-\\infty,\\infty)"},
         {"3:4", "6:8"},
+        {"[2,3)", "(1,3)\\cap[2,4]"},
+        {"\\{2\\}", "(1,2]\\cap[2,4]"},
+        {"\\emptyset", "(1,2)\\cap(2,4]"},
+        {"C", "C)"},
+        {"\\text{(C)}", "C)"},
     };
     expect(t, ARRAY_LEN(t), MATH_EQUAL);
+}
+
+static void style_decides_about_logarithms_and_case(void **state)
+{
+    (void)state;
+    static const struct {
+        struct pair pair;
+        enum math_verdict everyday, symbolic;
+    } t[] = {
+        {{"\\log 2", "\\ln 2"}, MATH_DIFFERENT, MATH_EQUAL},
+        {{"\\log 100", "2"}, MATH_EQUAL, MATH_DIFFERENT},
+        {{"\\log_{10} 100", "2"}, MATH_EQUAL, MATH_EQUAL},
+        {{"X^2+1", "x^2+1"}, MATH_EQUAL, MATH_DIFFERENT},
+        {{"\\text{No one}", "\\text{no one}"}, MATH_EQUAL, MATH_EQUAL},
+        {{"(B)", "(b)"}, MATH_EQUAL, MATH_EQUAL},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+        struct pyspan x = pytext_literal(&scratch, t[i].pair.truth),
+                      y = pytext_literal(&scratch, t[i].pair.answer);
+        assert_int_equal(verdict_in(MATH_EVERYDAY, x, y), t[i].everyday);
+        assert_int_equal(verdict_in(MATH_SYMBOLIC, x, y), t[i].symbolic);
+        assert_int_equal(verdict_in(MATH_SYMBOLIC, y, x), t[i].symbolic);
+        scratch_reset(&scratch);
+    }
+}
+
+static void units_are_converted_or_ignored(void **state)
+{
+    (void)state;
+    static const struct pair same[] = {
+        {"3\\text{ m}", "300\\text{ cm}"},       {"\\frac12\\text{ L}", "500\\text{ ml}"},
+        {"2\\text{ m}^2", "20000\\text{ cm}^2"}, {"2\\text{ hours}", "120\\text{ min}"},
+        {"\\$3", "300\\text{ cents}"},           {"7\\text{ in}", "7 inches"},
+        {"7\\text{ apples}", "7\\text{ m}"},     {"7", "7\\text{ m}"},
+        {"7\\text{ m}", "7\\text{ m}^2"},
+    };
+    static const struct pair other[] = {
+        {"3\\text{ m}", "3\\text{ cm}"},       {"3\\text{ m}", "3\\text{ kg}"},
+        {"2\\text{ m}^2", "200\\text{ cm}^2"}, {"4:15\\text{ a.m.}", "4:15\\text{ p.m.}"},
+        {"\\$3", "3\\text{ cents}"},
+    };
+    expect(same, ARRAY_LEN(same), MATH_EQUAL);
+    expect(other, ARRAY_LEN(other), MATH_DIFFERENT);
 }
 
 // What a model nearly got right must not be rewarded.
@@ -169,6 +232,14 @@ static void near_misses_are_different(void **state)
         {"(-\\infty,2]\\cup[5,\\infty)", "[5,\\infty)"},
         {"\\sin 1", "0.8414709848"},
         {"y = 3", "y \\ne 3"},
+        {"1/0", "2"},
+        {"k = 9", "x = 9"},
+        {"k = 9", "x = y = 9"},
+        {"\\frac{x}{x-x}", "x"},
+        {"(-\\infty,4)", "(-\\infty,3]\\cap[5,\\infty)"},
+        {"(-\\infty,3]\\cup[5,\\infty)", "(-\\infty,3]\\cap[5,\\infty)"},
+        {"(1,2)", "(1,3)\\cap[2,4]"},
+        {"\\log 2", "\\ln 2"},
     };
     expect(t, ARRAY_LEN(t), MATH_DIFFERENT);
 }
@@ -180,7 +251,7 @@ static void what_is_out_of_reach_is_undecided(void **state)
         {"9^{9^{9^9}}", "9^{9^{9^8}}"},
         {"(10^9)!", "(10^9)! + 1"},
         {"3.14\\ldots", "\\pi"},
-        {"1/0", "2"},
+        {"1/0", "2/0"},
         {"f(g(x))", "h(x)"},
         {"f(x) = 3", "2f(x) = 4"},
     };
@@ -224,6 +295,8 @@ int main(void)
         cmocka_unit_test(one_number_has_many_spellings),
         cmocka_unit_test(expressions_are_equal_when_their_difference_vanishes),
         cmocka_unit_test(structures_are_compared_part_by_part),
+        cmocka_unit_test(style_decides_about_logarithms_and_case),
+        cmocka_unit_test(units_are_converted_or_ignored),
         cmocka_unit_test(near_misses_are_different),
         cmocka_unit_test(what_is_out_of_reach_is_undecided),
         cmocka_unit_test(hostile_answers_return),

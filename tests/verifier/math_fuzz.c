@@ -20,11 +20,11 @@ static void run(void *arg)
     struct pyspan x = pytext_decode(c->scratch, c->a, c->na),
                   y = pytext_decode(c->scratch, c->b, c->nb);
     const char *why;
-    enum math_verdict forth = math_equiv(c->scratch, x, y, &why);
+    enum math_verdict forth = math_equiv(c->scratch, x, y, MATH_EVERYDAY, &why);
     CHECK((forth == MATH_UNDECIDED) == (why != NULL));
-    enum math_verdict back = math_equiv(c->scratch, y, x, &why);
+    enum math_verdict back = math_equiv(c->scratch, y, x, MATH_EVERYDAY, &why);
     CHECK(forth == back || forth == MATH_UNDECIDED || back == MATH_UNDECIDED);
-    CHECK(math_equiv(c->scratch, x, x, &why) == MATH_EQUAL);
+    CHECK(math_equiv(c->scratch, x, x, MATH_EVERYDAY, &why) == MATH_EQUAL);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

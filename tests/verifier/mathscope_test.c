@@ -50,6 +50,9 @@ TEXTSPAN_TEST(formulas_are_expressions)
                                     "3\\,\\pi",
                                     "\\sum_{i=1}^{3} i",
                                     "B",
+                                    "00.25",
+                                    "2.5.",
+                                    "an+1",
                                     "(B)",
                                     "B.",
                                     "B)"};
@@ -89,6 +92,7 @@ TEXTSPAN_TEST(other_things_are_not)
                                     "007",
                                     "5.",
                                     ".5",
+                                    "2.5.5",
                                     "2**3",
                                     "\\left[1",
                                     "2]",
@@ -96,6 +100,29 @@ TEXTSPAN_TEST(other_things_are_not)
                                     "x \xe2\x89\xa4 5",
                                     "\\"};
     ASSERT_EACH(t, false);
+}
+
+TEXTSPAN_TEST(what_can_be_taken_in_two_ways_is_not)
+{
+    static const char *const t[] = {"2e-1",        "3.5e6",          "4E2",  "7^{th}", "7th",
+                                    "2\\text{nd}", "7^{\\text{th}}", "an 8", "3st"};
+    ASSERT_EACH(t, false);
+}
+
+TEXTSPAN_TEST(a_numeral_may_leave_out_the_base_of_the_truth)
+{
+    static const struct {
+        const char *truth, *answer;
+        bool want;
+    } t[] = {{"210_3", "210", true},    {"210_{3}", " 210 ", true}, {"4B_{12}", "4B", true},
+             {"210_3", "210_3", false}, {"210_3", "21", false},     {"210", "210", false},
+             {"210_{x}", "210", false}, {"210_", "210", false},     {"210_{123}", "210", false},
+             {"x_1", "x", false},       {"_3", "", false},          {"210", "210_3", false}};
+    for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+        assert_int_equal(mathscope_leaves_out_base(pytext_literal(a, t[i].truth),
+                                                   pytext_literal(a, t[i].answer)),
+                         t[i].want);
+    }
 }
 
 TEXTSPAN_TEST(words_are_one_text_group)
@@ -119,6 +146,8 @@ int main(void)
         cmocka_unit_test(formulas_are_expressions),
         cmocka_unit_test(a_unit_at_the_end_does_not_count),
         cmocka_unit_test(other_things_are_not),
+        cmocka_unit_test(what_can_be_taken_in_two_ways_is_not),
+        cmocka_unit_test(a_numeral_may_leave_out_the_base_of_the_truth),
         cmocka_unit_test(words_are_one_text_group),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

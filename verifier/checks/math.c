@@ -27,7 +27,8 @@ static bool math(const struct check *c)
     struct scratch *a = c->scratch;
     struct minerva_answers found = minerva_extract(a, checktext_after_assistant(c->response));
     for (size_t i = 0; i < found.n; i++) {
-        if (mathstring_equal(a, found.v[i], c->truth)) {
+        if (mathstring_equal(a, found.v[i], c->truth) ||
+            mathscope_leaves_out_base(c->truth, found.v[i])) {
             return true;
         }
     }
@@ -37,7 +38,7 @@ static bool math(const struct check *c)
             continue;
         }
         const char *why = NULL;
-        enum math_verdict v = math_equiv(a, c->truth, found.v[i], &why);
+        enum math_verdict v = math_equiv(a, c->truth, found.v[i], MATH_SYMBOLIC, &why);
         if (v == MATH_EQUAL) {
             return true;
         }
@@ -56,7 +57,7 @@ static bool equivalent(const struct check *c)
     if (!extract_answer(c->scratch, c->response, &answer)) {
         return false;
     }
-    enum math_verdict v = math_equiv(c->scratch, c->truth, answer, &why);
+    enum math_verdict v = math_equiv(c->scratch, c->truth, answer, MATH_EVERYDAY, &why);
     if (v == MATH_UNDECIDED) {
         scratch_fail(c->scratch, ERR_LIMIT, "%s", why);
     }
@@ -65,12 +66,12 @@ static bool equivalent(const struct check *c)
 
 const struct check_row checks_math[] = {
     {.id = "math",
-     .version = "1",
+     .version = "2",
      .kind = CHECK_TRUTH,
      .holds = math,
      .doc = "the box or the final sentence equals the ground truth, as text or as an expression"},
     {.id = "math_equiv",
-     .version = "1",
+     .version = "2",
      .kind = CHECK_TRUTH,
      .holds = equivalent,
      .doc = "the answer, wherever it stands, is the same mathematical object as the ground truth"},

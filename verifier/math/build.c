@@ -226,6 +226,9 @@ static bool build_function(struct math_parser *p, const struct math_entry *e)
         (n > 1 && !math_takes_several(e)) || (fn == MATH_LOG && n > 2)) {
         return false;
     }
+    if (fn == MATH_LOG && !e->has_base && n == 1 && (p->tokens->reading & MATH_NATURAL_LOG)) {
+        fn = MATH_LN;
+    }
     uint32_t base = e->has_base ? p->operand[e->base] : math_integer(f, 10);
     uint32_t power = e->has_power ? p->operand[first - 1] : 0;
     uint32_t *arg = scratch_array(f->scratch, n, sizeof *arg);
@@ -254,10 +257,10 @@ static bool build_prefix(struct math_parser *p, const struct math_entry *e)
     const struct math_node v = *node(p, a);
     if (e->op == MATH_TOK_DOLLAR) {
         return math_is_scalar(f, a) &&
-               put(p, math_texted(f, MATH_UNIT, pytext_literal(f->scratch, "$"), 0, a));
+               put(p, math_texted(f, MATH_UNIT, pytext_literal(f->scratch, "$"), 1, a));
     }
     if (v.kind == MATH_UNIT && e->op == MATH_TOK_MINUS) {    // -$5
-        return put(p, math_texted(f, MATH_UNIT, v.text, 0, math_unary(f, MATH_NEG, v.arg[0])));
+        return put(p, math_texted(f, MATH_UNIT, v.text, v.id, math_unary(f, MATH_NEG, v.arg[0])));
     }
     if (!arithmetic(p, a)) {
         return false;

@@ -7,6 +7,7 @@
 
 #include "verifier/math/enclose.h"
 #include "verifier/math/lex.h"
+#include "verifier/math/quantity.h"
 
 #define DEPTH_MAX 6
 #define PARTS_MAX 200
@@ -363,6 +364,48 @@ static bool ends_before(struct math_forest *f, const struct math_node *a, const 
     return before;
 }
 
+// Two ends: -1, 0 or 1 as for their values; false when one is not known.
+static bool compare_ends(struct math_forest *f, uint32_t a, uint32_t b, int *order)
+{
+    fmpq_t p, q;
+    fmpq_init(p);
+    fmpq_init(q);
+    int x = 0, y = 0;
+    bool known = end_of(f, a, &x, p) && end_of(f, b, &y, q);
+    int values = x == 0 && y == 0 && known ? fmpq_cmp(p, q) : 0;
+    *order = x != y ? (x > y) - (x < y) : (values > 0) - (values < 0);
+    fmpq_clear(p);
+    fmpq_clear(q);
+    return known;
+}
+
+// What two intervals have in common, or the node itself.
+static uint32_t intersection_of(struct math_forest *f, uint32_t i)
+{
+    const struct math_node n = *math_at(f, i);
+    const struct math_node x = *math_at(f, n.arg[0]), y = *math_at(f, n.arg[1]);
+    int low, high, room;
+    if (x.kind != MATH_BRACKET || y.kind != MATH_BRACKET || x.n != 2 || y.n != 2 ||
+        !compare_ends(f, x.arg[0], y.arg[0], &low) || !compare_ends(f, x.arg[1], y.arg[1], &high)) {
+        return i;
+    }
+    uint32_t ends[2] = {low > 0 ? x.arg[0] : y.arg[0], high < 0 ? x.arg[1] : y.arg[1]};
+    uint32_t lows = low > 0   ? x.op
+                    : low < 0 ? y.op
+                              : x.op & y.op,
+             highs = high < 0   ? x.op
+                     : high > 0 ? y.op
+                                : x.op & y.op,
+             sides = (lows & MATH_LEFT_CLOSED) | (highs & MATH_RIGHT_CLOSED);
+    if (!compare_ends(f, ends[0], ends[1], &room)) {
+        return i;
+    }
+    bool point = room == 0 && sides == (MATH_LEFT_CLOSED | MATH_RIGHT_CLOSED);
+    return room < 0 ? math_make(f, MATH_BRACKET, sides, 2, ends)
+           : point  ? math_make(f, MATH_SET, 0, 1, ends)
+                    : math_make(f, MATH_EMPTY, 0, 0, NULL);
+}
+
 // Are all pieces intervals with room between any two?
 static bool are_apart(struct math_forest *f, struct parts p)
 {
@@ -395,6 +438,23 @@ static enum math_verdict unions(struct math_forest *f, uint32_t a, uint32_t b, u
     return r == MATH_DIFFERENT && !unique ? undecided(f, "unions are compared piece by piece") : r;
 }
 
+// Is a piece of the union an interval with room between its ends?
+static bool holds_interval(struct math_forest *f, uint32_t i)
+{
+    uint32_t *v = scratch_array(f->scratch, PARTS_MAX, sizeof *v);
+    uint32_t n = 0;
+    flatten(f, i, v, &n);
+    for (uint32_t k = 0; k < n; k++) {
+        const struct math_node x = *math_at(f, v[k]);
+        int room = 0;
+        if (x.kind == MATH_BRACKET && x.n == 2 && compare_ends(f, x.arg[0], x.arg[1], &room) &&
+            room < 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 // ---- everything ----
 
 static uint32_t without_dress(struct math_forest *f, uint32_t i)
@@ -406,13 +466,29 @@ static uint32_t without_dress(struct math_forest *f, uint32_t i)
         uint32_t signs[2] = {math_choose_sign(f, i, true), math_choose_sign(f, i, false)};
         return math_make(f, MATH_SET, 0, 2, signs);
     }
-    return i;
+    if (math_at(f, i)->kind == MATH_REALS) {
+        uint32_t ends[2] = {minus_infinity(f), math_make(f, MATH_INFINITY, 0, 0, NULL)};
+        return math_make(f, MATH_BRACKET, 0, 2, ends);
+    }
+    return math_at(f, i)->kind == MATH_INTERSECTION ? intersection_of(f, i) : i;
 }
 
 static bool is_chain(const struct math_forest *f, uint32_t i)
 {
     const struct math_node *n = math_at(f, i);
     return n->kind == MATH_RELATION && math_at(f, n->arg[0])->kind == MATH_RELATION;
+}
+
+// x = y = 5 says nothing of k; 2 + 3 = 4 + 1 = 5 names nobody.
+static bool names_others(struct math_forest *f, uint32_t chain, uint32_t name)
+{
+    uint32_t i = chain;
+    for (; math_at(f, i)->kind == MATH_RELATION; i = math_at(f, i)->arg[0]) {
+        if (math_at(f, i)->arg[1] == name) {
+            return false;
+        }
+    }
+    return i != name && is_name(f, i);
 }
 
 static enum math_verdict ratios(struct math_forest *f, uint32_t a, uint32_t b, unsigned depth)
@@ -449,6 +525,11 @@ static enum math_verdict structures(struct math_forest *f, uint32_t a, uint32_t 
         (ka == MATH_BRACKET && kb == MATH_UNION)) {
         return unions(f, a, b, depth);
     }
+    if ((ka == MATH_UNION && kb == MATH_EMPTY) || (ka == MATH_EMPTY && kb == MATH_UNION)) {
+        return holds_interval(f, ka == MATH_UNION ? a : b)
+                   ? MATH_DIFFERENT
+                   : undecided(f, "unions are compared piece by piece");
+    }
     if (ka == MATH_RELATION && kb == MATH_RELATION) {
         return relations(f, a, b);
     }
@@ -466,6 +547,10 @@ static enum math_verdict structures(struct math_forest *f, uint32_t a, uint32_t 
 
 static enum math_verdict compare(struct math_forest *f, uint32_t a, uint32_t b, unsigned depth)
 {
+    bool differ = false;
+    if (quantity_convert(f, &a, &b, &differ) && differ) {
+        return MATH_DIFFERENT;
+    }
     a = without_dress(f, a);
     b = without_dress(f, b);
     if (a == b) {
@@ -484,12 +569,17 @@ static enum math_verdict compare(struct math_forest *f, uint32_t a, uint32_t b, 
         math_at(f, a)->arg[0] == math_at(f, b)->arg[0]) {
         return compare(f, math_at(f, a)->arg[1], math_at(f, b)->arg[1], depth + 1);
     }
+    if ((is_chain(f, a) && is_named_equation(f, b) && names_others(f, a, math_at(f, b)->arg[0])) ||
+        (is_chain(f, b) && is_named_equation(f, a) && names_others(f, b, math_at(f, a)->arg[0]))) {
+        return MATH_DIFFERENT;
+    }
     bool relation_a = math_at(f, a)->kind == MATH_RELATION,
          relation_b = math_at(f, b)->kind == MATH_RELATION;
     if (relation_a != relation_b || (relation_a && math_at(f, a)->op != math_at(f, b)->op) ||
         is_chain(f, a) || is_chain(f, b)) {
         uint32_t va = value_of(f, a), vb = value_of(f, b);
-        if (va != a || vb != b) {
+        bool found = relation_a && relation_b ? va != a && vb != b : va != a || vb != b;
+        if (found) {
             return compare(f, va, vb, depth + 1);
         }
     }

@@ -12,10 +12,15 @@
 #include "verifier/pytext.h"
 
 enum math_verdict { MATH_DIFFERENT, MATH_EQUAL, MATH_UNDECIDED };
+// How notation is taken that readers disagree about.
+enum math_style {
+    MATH_EVERYDAY,    // \log is to the base 10; texts that differ only in case are the same
+    MATH_SYMBOLIC     // \log is \ln; x and X are two symbols
+};
 
 // *why: the reason when undecided (static text).
 enum math_verdict math_equiv(struct scratch *s, struct pyspan truth, struct pyspan answer,
-                             const char **why);
+                             enum math_style style, const char **why);
 // Is the text as a whole a mathematical answer?
 bool math_parses(struct scratch *s, struct pyspan text);
 

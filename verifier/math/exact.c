@@ -51,6 +51,13 @@ struct exact_value *exact_new(struct exact_engine *e)
     return v;
 }
 
+exact_ref exact_undefined(struct exact_engine *e)
+{
+    math_note(e->f, "a division by zero");
+    e->undefined = true;
+    return NULL;
+}
+
 exact_ref exact_q(struct exact_engine *e, const fmpq_t q)
 {
     struct exact_value *v = exact_new(e);
@@ -148,12 +155,9 @@ exact_ref exact_fraction(struct exact_engine *e, fmpz_mpoly_t num, fmpz_mpoly_t 
 {
     bool fine = exact_reduce(e, num) && exact_reduce(e, den);
     if (!fine || fmpz_mpoly_is_zero(den, e->ctx)) {
-        if (fine) {
-            math_note(e->f, "a value is not defined");
-        }
         fmpz_mpoly_clear(num, e->ctx);
         fmpz_mpoly_clear(den, e->ctx);
-        return NULL;
+        return fine ? exact_undefined(e) : NULL;
     }
     struct exact_value *v = exact_new(e);
     if (!fmpz_mpoly_is_zero(num, e->ctx)) {
@@ -238,8 +242,7 @@ exact_ref exact_sub(struct exact_engine *e, exact_ref a, exact_ref b)
 static exact_ref mul_or_div(struct exact_engine *e, exact_ref a, exact_ref b, bool over)
 {
     if (over && exact_is_si(b, 0)) {
-        math_note(e->f, "a division by zero");
-        return NULL;
+        return exact_undefined(e);
     }
     if (a->rational && b->rational) {
         struct exact_value *v = exact_new(e);
@@ -275,8 +278,7 @@ exact_ref exact_power_si(struct exact_engine *e, exact_ref a, long n)
 {
     ulong k = (ulong)labs(n);
     if (n < 0 && exact_is_si(a, 0)) {
-        math_note(e->f, "a division by zero");
-        return NULL;
+        return exact_undefined(e);
     }
     if (a->rational) {
         double bits = (double)MAX(fmpz_bits(fmpq_numref(a->q)), fmpz_bits(fmpq_denref(a->q)));
@@ -408,9 +410,10 @@ static bool evaluate(struct exact_engine *e, uint32_t a, uint32_t b, exact_ref o
     return true;
 }
 
-// Engines with room for more and more indeterminates, until one can evaluate both. NULL: none can.
+// Engines with room for more and more indeterminates, until one can evaluate both. NULL: none can;
+// *undefined (may be NULL) tells if that is because of a division by zero.
 static struct exact_engine *evaluated(struct math_forest *f, uint32_t a, uint32_t b,
-                                      exact_ref out[2])
+                                      exact_ref out[2], bool *undefined)
 {
     for (size_t gens = 3; gens <= EXACT_GENS_MAX; gens *= 2) {
         struct exact_engine *e = start(f, gens);
@@ -419,6 +422,9 @@ static struct exact_engine *evaluated(struct math_forest *f, uint32_t a, uint32_
             return e;
         }
         bool again = e->crowded && !f->broken;
+        if (undefined) {
+            *undefined = e->undefined;
+        }
         fini(e);
         if (!again) {
             return NULL;
@@ -427,12 +433,25 @@ static struct exact_engine *evaluated(struct math_forest *f, uint32_t a, uint32_
     return NULL;
 }
 
+static bool is_undefined(struct math_forest *f, uint32_t a)
+{
+    exact_ref value[2];
+    bool undefined = false;
+    struct exact_engine *e = evaluated(f, a, a, value, &undefined);
+    if (e) {
+        fini(e);
+    }
+    return !e && undefined;
+}
+
 enum exact_result exact_compare(struct math_forest *f, uint32_t a, uint32_t b)
 {
     exact_ref value[2];
-    struct exact_engine *e = evaluated(f, a, b, value);
+    bool undefined = false;
+    struct exact_engine *e = evaluated(f, a, b, value, &undefined);
     if (!e) {
-        return EXACT_UNSURE;
+        return undefined && is_undefined(f, a) != is_undefined(f, b) ? EXACT_DIFFERENT
+                                                                     : EXACT_UNSURE;
     }
     enum exact_result result = EXACT_UNSURE;
     exact_ref d = exact_sub(e, value[0], value[1]);
@@ -513,7 +532,7 @@ enum exact_result exact_proportional(struct math_forest *f, uint32_t a, uint32_t
 {
     exact_ref value[2];
     *sign = 0;
-    struct exact_engine *e = evaluated(f, a, b, value);
+    struct exact_engine *e = evaluated(f, a, b, value, NULL);
     if (!e) {
         return EXACT_UNSURE;
     }
@@ -536,7 +555,7 @@ bool exact_rational(struct math_forest *f, uint32_t a, fmpq_t out)
         return true;
     }
     exact_ref value[2];
-    struct exact_engine *e = evaluated(f, a, a, value);
+    struct exact_engine *e = evaluated(f, a, a, value, NULL);
     if (!e) {
         return false;
     }

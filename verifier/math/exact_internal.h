@@ -54,6 +54,7 @@ struct exact_engine {
     size_t n_values, cap_values;
     bool crowded;       // more indeterminates were needed
     bool unfactored;    // a base may not be prime
+    bool undefined;     // a division by zero
     bool live;
 };
 
@@ -61,6 +62,7 @@ typedef const struct exact_value *exact_ref;
 
 // ---- arithmetic (exact.c) ----
 struct exact_value *exact_new(struct exact_engine *e);    // the rational 0
+exact_ref exact_undefined(struct exact_engine *e);        // NULL
 exact_ref exact_q(struct exact_engine *e, const fmpq_t q);
 exact_ref exact_si(struct exact_engine *e, long n, ulong d);
 exact_ref exact_add(struct exact_engine *e, exact_ref a, exact_ref b);

@@ -66,12 +66,14 @@ static size_t skip_spaces(const struct math_lexer *l, size_t at)
     return at;
 }
 
+// Closing braces at the end that nothing opens are left over from what stood around the answer.
 static void match_braces(struct math_lexer *l)
 {
     uint32_t *open = scratch_array(l->f->scratch, l->t.n + 1, sizeof *open);
-    size_t depth = 0;
+    size_t depth = 0, end = 0;
     for (size_t i = 0; i < l->t.n; i++) {
         l->match[i] = MATH_NONE;
+        bool loose = l->t.cp[i] == '}' && depth == 0;
         if (l->t.cp[i] == '\\') {
             i++;
             if (i < l->t.n) {
@@ -79,9 +81,13 @@ static void match_braces(struct math_lexer *l)
             }
         } else if (l->t.cp[i] == '{') {
             open[depth++] = (uint32_t)i;
-        } else if (l->t.cp[i] == '}' && depth > 0) {
+        } else if (l->t.cp[i] == '}' && !loose) {
             l->match[open[--depth]] = (uint32_t)i;
         }
+        end = loose ? end : i + 1;
+    }
+    for (size_t i = end; i < l->t.n; i++) {
+        l->skip[i] = true;
     }
 }
 

@@ -21,7 +21,8 @@ enum math_reading {
     MATH_SPLIT_GROUPS = 2,     // "(1,200)": the point, not the number
     MATH_EULER = 4,            // "2e-1": twice Euler's number less one, not 0.2
     MATH_LEFT_SLASH = 8,       // "1/2x": half of x, not the inverse of 2x
-    MATH_READINGS = 16
+    MATH_READINGS = 16,
+    MATH_NATURAL_LOG = 16    // the caller's choice, not the text's: \log without a base is \ln
 };
 
 enum math_token_kind {

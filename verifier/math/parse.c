@@ -460,6 +460,10 @@ static bool adjacent(struct math_parser *p)
     if (t->kind == MATH_TOK_NUMBER && before->kind == MATH_TOK_NUMBER) {
         return false;
     }
+    if (t->kind == MATH_TOK_ATOM && !math_is_scalar(p->f, t->node) &&
+        !math_is_scalar(p->f, p->operand[p->n_operands - 1])) {
+        return false;    // two sets side by side mean nothing
+    }
     if (t->kind == MATH_TOK_FUNC && !reduce(p, MATH_BIND_FUNCTION)) {
         return false;    // \sin x \cos x: the first function ends here
     }
@@ -471,6 +475,11 @@ static bool adjacent(struct math_parser *p)
     return infix(p, MATH_TOK_TIMES, 0, left ? MATH_BIND_PRODUCT : MATH_BIND_ADJACENT, false);
 }
 
+static uint32_t digit_of(const struct math_token *t)
+{
+    return t->text.n == 1 ? t->text.cp[0] - '0' : 0;
+}
+
 // A quantity's unit: all since the last relation or comma is its number.
 static bool unit(struct math_parser *p, struct pyspan words)
 {
@@ -479,17 +488,20 @@ static bool unit(struct math_parser *p, struct pyspan words)
         return false;
     }
     bool power = next_is(p, 0, MATH_TOK_POWER);
+    uint32_t exponent = 1;
     if (power && next_is(p, 1, MATH_TOK_NUMBER)) {
+        exponent = digit_of(peek(p, 1));
         p->at += 2;
     } else if (power && opens(peek(p, 1), MATH_BRACE) && next_is(p, 2, MATH_TOK_NUMBER) &&
                closes(peek(p, 3), MATH_BRACE)) {
+        exponent = digit_of(peek(p, 2));
         p->at += 4;
     }
     uint32_t a = p->operand[p->n_operands - 1];
     if (!math_is_scalar(p->f, a)) {
         return math_at(p->f, a)->kind != MATH_TEXT;    // words after a point or a list say nothing
     }
-    p->operand[p->n_operands - 1] = math_texted(p->f, MATH_UNIT, words, 0, a);
+    p->operand[p->n_operands - 1] = math_texted(p->f, MATH_UNIT, words, exponent, a);
     return true;
 }
 
@@ -596,7 +608,7 @@ uint32_t math_parse(struct math_forest *f, struct math_tokens *tokens)
     math_push(p, MATH_ENTRY_FENCE, MATH_BRACE, 0);
     while (!next_is(p, 0, MATH_TOK_END) || p->wanting) {
         if (next_is(p, 0, MATH_TOK_END) || !(p->wanting ? want(p) : ended(p))) {
-            if (p->at < tokens->n && (next_is(p, 0, MATH_TOK_ELLIPSIS))) {
+            if (tokens->n > 2 && next_is(p, 0, MATH_TOK_ELLIPSIS)) {
                 math_note(f, "what an ellipsis leaves out is not guessed");
             }
             return MATH_NONE;

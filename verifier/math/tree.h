@@ -38,7 +38,7 @@ enum math_kind {
     MATH_PM,      // a ± b; op 1: ∓; with one child: ±a
     MATH_PERCENT,
     MATH_DEGREE,
-    MATH_UNIT,     // child; text
+    MATH_UNIT,     // child; text; id: its exponent, 0 if not a digit
     MATH_BASED,    // text: digits; id: the base
     MATH_RATIO,    // a : b : c …
     MATH_ABOUT,    // a decimal that goes on (3.14…): the number, and one in its last place
@@ -131,7 +131,7 @@ uint32_t math_integer(struct math_forest *f, long v);
 uint32_t math_number(struct math_forest *f, const fmpq_t q);    // copies
 uint32_t math_symbol(struct math_forest *f, struct pyspan name);
 uint32_t math_matrix(struct math_forest *f, uint32_t columns, uint32_t n, const uint32_t *arg);
-// MATH_TEXT, MATH_UNIT (with child a) and MATH_BASED (base id).
+// MATH_TEXT, MATH_UNIT (with child a, exponent id) and MATH_BASED (base id).
 uint32_t math_texted(struct math_forest *f, enum math_kind kind, struct pyspan text, uint32_t id,
                      uint32_t a);
 

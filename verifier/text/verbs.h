@@ -1,7 +1,7 @@
 // verbs.h: does a text begin with a verb?
 //
-// The original asks a trained tagger; here a list of English verbs with their inflections and a few
-// rules on the words that follow answer, which agrees in most texts.
+// The original asks a trained tagger; here lists of English verb forms and the spelling of the first
+// word answer, which agrees in most texts.
 #ifndef CARAVAN_VERIFIER_TEXT_VERBS_H
 #define CARAVAN_VERIFIER_TEXT_VERBS_H
 
