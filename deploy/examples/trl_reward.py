@@ -5,7 +5,7 @@
 
 Rows need the columns "dataset" or "checks" (or both) and, where a verifier compares, "ground_truth".
 CARAVAN_VERIFIER is the address, CARAVAN_TOKEN the token where one is asked for. An answer that could
-not be scored earns None, which TRL leaves out of that function's mean.
+not be scored earns None, which TRL leaves out of the sum.
 """
 import json
 import os
