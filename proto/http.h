@@ -65,6 +65,9 @@ MUST_CHECK enum err http_server_create_posting(const char *address, const struct
                                                struct http_server **out, struct why *why);
 // Any thread, once per exchange, which is not to be touched afterwards. The body changes hands.
 void http_exchange_reply(struct http_exchange *x, const struct http_reply *r);
+// Whether the client has closed its side, so that nobody waits for the answer (which must be given
+// all the same). Any thread.
+bool http_exchange_is_gone(const struct http_exchange *x);
 
 // "127.0.0.1:41234" as bound, "" when only the socket.
 const char *http_server_address(const struct http_server *s);

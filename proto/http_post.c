@@ -10,11 +10,13 @@
 // at its end; at twice the limit the connection is cut.
 #include "proto/http_post.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include "common/buf.h"
@@ -197,6 +199,20 @@ void http_exchange_reply(struct http_exchange *x, const struct http_reply *r)
     x->reply = *r;
     atomic_store(&x->answered, true);
     MHD_resume_connection(c);
+}
+
+// libmicrohttpd does not look at a suspended connection, nor does it close it: the descriptor is good
+// until the reply.
+bool http_exchange_is_gone(const struct http_exchange *x)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    char byte;
+    if (info == NULL) {
+        return false;
+    }
+    ssize_t n = recv(info->connect_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
 }
 
 void http_post_completed(struct http_exchange *x)

@@ -40,6 +40,7 @@ struct call {
     struct score_body body;
     size_t len_bytes;    // of the body's texts, as counted against SCORE_HTTP_TEXTS_MAX
     size_t n_begun, n_done;
+    bool gone;    // nobody waits: only what is in the pool is seen to its end
     struct slot *slots;
 };
 
@@ -97,14 +98,16 @@ static void answer(struct call *c)
         r.body = buf_take(&b);
         scored = r.body != NULL;
     }
-    if (!scored) {
+    if (!scored) {    // a client that is gone does not read it
         score_pages_error(503, f->closing ? "the verifier stops" : "out of memory", &r);
     }
     buf_fini(&b);
     pthread_mutex_lock(&f->lock);
     f->held_bytes -= c->len_bytes;
     f->snapshot.requests_waiting--;
-    *(scored ? &f->snapshot.requests_scored : &f->snapshot.requests_busy) += 1;
+    *(scored    ? &f->snapshot.requests_scored
+      : c->gone ? &f->snapshot.requests_gone
+                : &f->snapshot.requests_busy) += 1;
     f->snapshot.items_total += scored ? c->body.n : 0;
     pthread_mutex_unlock(&f->lock);
     http_exchange_reply(c->exchange, &r);
@@ -134,7 +137,7 @@ static void settle(struct slot *s, const struct score_result *r)
     struct call *c = s->call;
     s->verdict = verdict_text(r);
     c->n_done++;
-    if (c->n_done == c->n_begun && (c->n_begun == c->body.n || c->face->closing)) {
+    if (c->n_done == c->n_begun && (c->n_begun == c->body.n || c->gone || c->face->closing)) {
         answer(c);
     }
 }
@@ -207,6 +210,22 @@ static void on_mail(void *arg)
         }
     }
     feed(f);
+}
+
+// Takes the calls that nobody waits for, or all, out of the ring.
+static void drop(struct score_http *f, bool all)
+{
+    struct call *c = f->first;
+    f->first = f->last = NULL;
+    for (struct call *next; c; c = next) {
+        next = c->next;
+        c->gone = !all && http_exchange_is_gone(c->exchange);
+        if (!all && !c->gone) {
+            join(f, c);
+        } else if (c->n_done == c->n_begun) {
+            answer(c);
+        }    // else its last job does
+    }
 }
 
 // ---- requests, HTTP thread ----
@@ -387,6 +406,7 @@ void score_http_tick(struct score_http *f)
 {
     struct workpool_stats pool = workpool_stats(f->pool);
     WITH_LOCK(f, f->snapshot.pool = pool);
+    drop(f, false);
     feed(f);
 }
 
@@ -396,13 +416,7 @@ void score_http_close(struct score_http *f)
     WITH_LOCK(f, f->snapshot.stopping = true);
     mailbox_close(f->box);
     on_mail(f);
-    while (f->first) {
-        struct call *c = f->first;
-        f->first = c->next;
-        if (c->n_done == c->n_begun) {
-            answer(c);
-        }    // else its last job does
-    }
+    drop(f, true);
 }
 
 void score_http_destroy(struct score_http *f)

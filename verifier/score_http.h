@@ -33,7 +33,8 @@ void score_http_use(struct score_http *f, struct workpool *pool);
 void score_http_ready(struct score_http *f, const char *detail);
 // A job of the pool that came another way, for /metrics.
 void score_http_observe(struct score_http *f, const struct score_result *r, uint32_t elapsed_us);
-// Now and then: what found the pool full is tried again.
+// Several times a second: what found the pool full is tried again, and requests whose client went
+// away are given up.
 void score_http_tick(struct score_http *f);
 // Answers 503 from now on: what is in the pool when its job ends, all else at once. Before
 // workpool_close.

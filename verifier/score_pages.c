@@ -115,10 +115,12 @@ static void put_metrics(struct page *p, const struct score_snapshot *s)
     number(p, "verifier_workers", "gauge", "Worker processes.", s->pool.workers);
     number(p, "verifier_workers_busy", "gauge", "Workers with a job.", s->pool.busy);
     number(p, "verifier_queue_length", "gauge", "Jobs that wait for a worker.", s->pool.queued);
-    family(p, "verifier_requests_total", "counter", "POST /score by the status of the answer.");
+    family(p, "verifier_requests_total", "counter",
+           "POST /score by the status of the answer; 499: the client went away before it.");
     labelled(p, "verifier_requests_total", "status", "200", s->requests_scored);
     labelled(p, "verifier_requests_total", "status", "400", s->requests_invalid);
     labelled(p, "verifier_requests_total", "status", "503", s->requests_busy);
+    labelled(p, "verifier_requests_total", "status", "499", s->requests_gone);
     number(p, "verifier_requests_waiting", "gauge", "POST /score not yet answered.",
            s->requests_waiting);
     number(p, "verifier_items_total", "counter", "Items of answered requests.", s->items_total);
@@ -152,7 +154,7 @@ static char *status(const struct score_snapshot *s)
     }
     json_t *v = json_pack(
         "{s:b, s:b, s:s, s:I, s:{s:I, s:I, s:I}, s:{s:I, s:I, s:I, s:o}, s:{s:I, s:I, s:I, s:I, "
-        "s:I}}",
+        "s:I, s:I}}",
         "ready", s->ready, "stopping", s->stopping, "sandbox",
         strncmp(s->detail, "sandbox=", 8) == 0 ? s->detail + 8 : "", "uptime_s",
         (json_int_t)((clock_mono_ms() - s->start_ms) / 1000), "workers", "ready",
@@ -161,7 +163,8 @@ static char *status(const struct score_snapshot *s)
         "queued", (json_int_t)s->pool.queued, "retries", (json_int_t)s->pool.retries_total,
         "unscored", unscored, "requests", "waiting", (json_int_t)s->requests_waiting, "scored",
         (json_int_t)s->requests_scored, "invalid", (json_int_t)s->requests_invalid, "busy",
-        (json_int_t)s->requests_busy, "items", (json_int_t)s->items_total);
+        (json_int_t)s->requests_busy, "gone", (json_int_t)s->requests_gone, "items",
+        (json_int_t)s->items_total);
     return dump(v, JSON_INDENT(1));
 }
 

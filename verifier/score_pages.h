@@ -29,6 +29,7 @@ struct score_snapshot {
     struct workpool_stats pool;
     uint32_t requests_waiting;
     uint64_t requests_scored, requests_invalid, requests_busy;    // answered 200, 400, 503
+    uint64_t requests_gone;                                       // given up: the client went away
     uint64_t items_total;
     uint64_t unscored[SCORE_CAUSE_COUNT];
     uint64_t latency[SCORE_PAGES_BUCKETS];    // jobs by bucket, not summed up

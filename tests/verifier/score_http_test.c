@@ -362,8 +362,24 @@ static void too_many_requests_are_sent_away_and_a_stop_answers_all(void **state)
     }
 }
 
-// A client that goes away leaves its request to be scored, and nothing else.
-static void a_client_that_went_away_does_no_harm(void **state)
+// A trainer that was killed must not keep the workers busy for nobody: a minute and a half, here.
+static void the_rest_of_a_request_is_given_up_with_its_client(void **state)
+{
+    (void)state;
+    struct server s;
+    start(&s, probes);
+    char *body = repeated(SPIN, 100);
+    int fd = post(&s, "", body);
+    wait_for_metric(&s, "caravan_verifier_requests_waiting 1\n");
+    close(fd);
+    wait_for_metric(&s, "caravan_verifier_requests_total{status=\"499\"} 1\n");
+    expect_on(&s, "/metrics", "caravan_verifier_requests_waiting 0\n");
+    expect(post(&s, "", "[" FINE "]"), 200, "\"outcome\":\"score\"");
+    stop(&s);
+    free(body);
+}
+
+static void many_clients_that_went_away_do_no_harm(void **state)
 {
     (void)state;
     struct server s;
@@ -535,7 +551,8 @@ int main(void)
         cmocka_unit_test(a_small_request_overtakes_a_large_one),
         cmocka_unit_test(a_hanging_item_is_unscored_and_told_apart),
         cmocka_unit_test(too_many_requests_are_sent_away_and_a_stop_answers_all),
-        cmocka_unit_test(a_client_that_went_away_does_no_harm),
+        cmocka_unit_test(the_rest_of_a_request_is_given_up_with_its_client),
+        cmocka_unit_test(many_clients_that_went_away_do_no_harm),
         cmocka_unit_test(wrong_requests_are_told_what_is_wrong),
         cmocka_unit_test(other_machines_need_the_token),
         cmocka_unit_test(a_daemon_needs_a_learner_or_an_address),
