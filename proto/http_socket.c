@@ -75,6 +75,19 @@ static unsigned bound_port(int fd)
                                          : ((struct sockaddr_in *)&a)->sin_port);
 }
 
+bool http_socket_is_loopback(int fd)
+{
+    struct sockaddr_storage a = {.ss_family = AF_UNSPEC};
+    socklen_t len = sizeof a;
+    if (getsockname(fd, (struct sockaddr *)&a, &len) != 0) {
+        return false;
+    }
+    if (a.ss_family == AF_INET) {
+        return ntohl(((struct sockaddr_in *)&a)->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+    }
+    return a.ss_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&((struct sockaddr_in6 *)&a)->sin6_addr);
+}
+
 enum err http_socket_listen(const char *address, int *fd, char bound[HTTP_ADDRESS_SIZE],
                             struct why *why)
 {

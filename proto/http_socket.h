@@ -6,6 +6,7 @@
 #ifndef CARAVAN_PROTO_HTTP_SOCKET_H
 #define CARAVAN_PROTO_HTTP_SOCKET_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/err.h"
@@ -16,6 +17,8 @@ enum { HTTP_ADDRESS_SIZE = 280 };    // HOST:PORT with the NUL; a DNS name has a
 // ERR_BUSY when the address is in use.
 MUST_CHECK enum err http_socket_listen(const char *address, int *fd, char bound[HTTP_ADDRESS_SIZE],
                                        struct why *why);
+// Whether only this machine reaches what is bound.
+bool http_socket_is_loopback(int fd);
 // A unix socket with mode 0600; replaces the file of a dead process, refuses a live one (ERR_BUSY).
 MUST_CHECK enum err http_socket_listen_unix(const char *path, int *fd, struct why *why);
 // address: HOST:PORT, or a path (contains '/'). The socket is non-blocking. Deadline on the

@@ -7,13 +7,15 @@
 #include "verifier/service.h"
 
 struct options {
-    const char *connect, *name, *sandbox, *worker_binary, *token_file;
+    const char *connect, *http, *name, *sandbox, *worker_binary, *token_file;
     int64_t workers, deadline_ms, recycle_jobs;
 };
 
 static const struct arg args[] = {
     {"connect", ARG_TEXT, offsetof(struct options, connect), 0, 0, "ADDRESS",
      "ipc://PATH or tcp://HOST:PORT of the learner"},
+    {"http", ARG_TEXT, offsetof(struct options, http), 0, 0, "HOST:PORT",
+     "serve POST /score, /status, /metrics, /checks and /healthz there, with or without --connect"},
     {"name", ARG_TEXT, offsetof(struct options, name), 0, 0, "NAME",
      "shown on /status (default: verifier)"},
     {"workers", ARG_INT, offsetof(struct options, workers), 0, 256, "N",
@@ -27,7 +29,7 @@ static const struct arg args[] = {
     {"worker-binary", ARG_TEXT, offsetof(struct options, worker_binary), 0, 0, "PATH",
      "default: caravan-verify-worker beside this program"},
     {"token-file", ARG_TEXT, offsetof(struct options, token_file), 0, 0, "FILE",
-     "shared secret, needed when the learner is not on this machine"},
+     "shared secret, needed when the learner is not on this machine or --http is not loopback"},
     {0},
 };
 
@@ -51,30 +53,34 @@ static bool sandbox_level(const char *text, enum conf_sandbox *out)
 int main(int argc, char **argv)
 {
     static const struct args_spec spec = {args, 0, 0,
-                                          "caravan-verifier --connect ADDRESS [options]"};
+                                          "caravan-verifier --connect ADDRESS | --http HOST:PORT "
+                                          "[options]"};
     struct options o = {.connect = "",
+                        .http = "",
                         .name = "verifier",
                         .sandbox = "auto",
                         .worker_binary = "",
                         .token_file = "",
                         .deadline_ms = 5000,
                         .recycle_jobs = 1000};
-    int rc = args_main(&spec,
-                       "Scores responses for a caravan-learner in sandboxed workers. Start as many "
-                       "as you like, anywhere, any time.",
-                       argc, argv, &o, stdout, stderr);
+    int rc =
+        args_main(&spec,
+                  "Scores responses in sandboxed workers, for a caravan-learner or for whoever "
+                  "asks over HTTP. Start as many as you like, anywhere, any time.",
+                  argc, argv, &o, stdout, stderr);
     if (rc >= 0) {
         return rc;
     }
     struct verifier_options v = {.connect = o.connect,
+                                 .http = o.http,
                                  .name = o.name,
                                  .token_file = o.token_file,
                                  .worker_binary = o.worker_binary,
                                  .workers = (uint32_t)o.workers,
                                  .deadline_ms = (uint32_t)o.deadline_ms,
                                  .recycle_jobs = (uint32_t)o.recycle_jobs};
-    if (!o.connect[0]) {
-        fprintf(stderr, "caravan-verifier: --connect ADDRESS is missing\n");
+    if (!o.connect[0] && !o.http[0]) {
+        fprintf(stderr, "caravan-verifier: --connect ADDRESS or --http HOST:PORT is missing\n");
         return 2;
     }
     if (!sandbox_level(o.sandbox, &v.sandbox)) {

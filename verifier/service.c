@@ -8,6 +8,8 @@
 //   submit     each verdict by itself, repeated until it is acknowledged or refused for its content
 //   heartbeat  names all held samples and carries the counters
 //
+// Without a learner (connect "") the pool serves HTTP requests alone (score_http.c).
+//
 // A held job is SCORING (in the pool), READY (its verdict waits to be sent) or SENDING. The learner
 // may lease a held sample again (a reply was lost, or it restarted): then only the attempt number
 // is taken over. Abandoned jobs are scored to their end, that costs milliseconds, and forgotten.
@@ -24,6 +26,7 @@
 #include "common/pool.h"
 #include "proto/session.h"
 #include "verifier/registry.h"
+#include "verifier/score_http.h"
 #include "verifier/workpool.h"
 
 enum { TICK_MS = 250, CALL_MS = 20000 };
@@ -55,7 +58,8 @@ struct service {
     uv_loop_t loop;
     uv_timer_t tick;
     struct daemon *daemon;
-    struct bus_client *bus;
+    struct bus_client *bus;     // NULL: no learner
+    struct score_http *http;    // NULL: no HTTP
     struct workpool *pool;
     struct session session;
     char detail[64];
@@ -143,8 +147,7 @@ static void send_verdict(struct held *h)
     static struct msg_component components[SCORE_MAX_COMPONENTS];
     for (size_t i = 0; i < v->n_components; i++) {
         const struct score_component *c = &v->components[i];
-        components[i] =
-            (struct msg_component){msg_text_of(c->id), msg_text_of(c->version),
+        components[i] = (struct msg_component){msg_text_of(c->id), msg_text_of(c->version),
                                                c->value, c->weight};
     }
     struct msg m = {.type = MSG_SUBMIT_VERDICT,
@@ -193,6 +196,9 @@ static void on_scored(void *arg, const struct score_result *result, uint32_t ela
     struct service *s = h->service;
     h->elapsed_us = elapsed_us;
     h->state = HELD_READY;
+    if (s->http) {
+        score_http_observe(s->http, result, elapsed_us);
+    }
     if (s->stopping || h->abandoned) {
         release(h);
         return;
@@ -311,7 +317,7 @@ static void on_welcome(void *arg, enum err e, const struct msg *reply, const cha
 
 static void say_hello(struct service *s)
 {
-    if (s->hello_call || s->stopping || !s->pool_ready) {
+    if (!s->bus || s->hello_call || s->stopping || !s->pool_ready) {
         return;
     }
     static struct msg_check checks[LIMIT_CHECKS];
@@ -402,6 +408,9 @@ static void on_tick(uv_timer_t *t)
     if (s->stopping) {
         return;
     }
+    if (s->http) {
+        score_http_tick(s->http);
+    }
     if (!s->session.greeted) {
         say_hello(s);
         return;
@@ -433,6 +442,11 @@ static void on_pool_ready(void *arg, enum err e, enum sandbox_level level, const
         LOG_WARN("SANDBOX_FALLBACK", "level=%s cause=\"%s\"", sandbox_level_name(level), text);
     }
     s->pool_ready = true;
+    if (s->http) {
+        score_http_ready(s->http, s->detail);
+        LOG_INFO("HTTP_READY", "http=%s workers=%u %s", score_http_address(s->http),
+                 (unsigned)s->workers, s->detail);
+    }
     say_hello(s);
 }
 
@@ -454,16 +468,46 @@ static void on_stop(void *arg, const char *cause)
     struct service *s = arg;
     LOG_INFO("VERIFIER_STOPS", "cause=\"%s\" held=%zu", cause, s->n_held);
     s->stopping = true;
-    s->closing = 3;
+    s->closing = s->bus ? 3 : 2;
     uv_close((uv_handle_t *)&s->tick, on_tick_closed);
-    bus_client_close(s->bus, on_part_closed, s);
+    if (s->bus) {
+        bus_client_close(s->bus, on_part_closed, s);
+    }
+    if (s->http) {
+        score_http_close(s->http);
+    }
     workpool_close(s->pool, on_part_closed, s);
+}
+
+// Bus and HTTP first: a wrong address is told before workers are started.
+static enum err open_faces(struct service *s, struct why *why)
+{
+    enum err e = ERR_OK;
+    if (s->o->connect[0]) {
+        e = bus_client_create(&s->loop, s->o->connect, &s->bus, why);
+    }
+    if (!e && s->o->http[0]) {
+        e = score_http_create(&s->loop, s->o->http, s->session.token, 2 * s->workers, &s->http,
+                              why);
+    }
+    return e;
+}
+
+static void abandon_faces(struct service *s)
+{
+    if (s->http) {
+        score_http_close(s->http);
+    }
+    if (s->bus) {
+        bus_client_close(s->bus, NULL, NULL);
+    }
 }
 
 static enum err start(struct service *s, struct why *why)
 {
-    enum err e = bus_client_create(&s->loop, s->o->connect, &s->bus, why);
+    enum err e = open_faces(s, why);
     if (e) {
+        abandon_faces(s);
         return e;
     }
     struct workpool_config c = {.worker_binary =
@@ -472,11 +516,14 @@ static enum err start(struct service *s, struct why *why)
                                 .sandbox = s->o->sandbox,
                                 .deadline_ms = s->o->deadline_ms,
                                 .recycle_jobs = s->o->recycle_jobs,
-                                .queue_max = 2 * s->workers + LIMIT_JOBS_PER_LEASE};
+                                .queue_max = 4 * s->workers + LIMIT_JOBS_PER_LEASE};
     e = workpool_create(&s->loop, &c, on_pool_ready, s, &s->pool, why);
     if (e) {
-        bus_client_close(s->bus, NULL, NULL);
+        abandon_faces(s);
         return e;
+    }
+    if (s->http) {
+        score_http_use(s->http, s->pool);
     }
     (void)uv_timer_init(&s->loop, &s->tick);
     s->tick.data = s;
@@ -507,6 +554,7 @@ enum err verifier_service_run(const struct verifier_options *o, struct why *why)
     while (s.held) {
         release(s.held);
     }
+    score_http_destroy(s.http);
     workpool_destroy(s.pool);
     bus_client_destroy(s.bus);
     (void)uv_loop_close(&s.loop);

@@ -4,6 +4,8 @@
 //   workers confirm their sandbox ─▶ HELLO with the checks offered ─▶ WELCOME
 //     ─▶ LEASE_SCORE ⟲ ─▶ pool ─▶ SUBMIT_VERDICT ⟲
 //
+// With an HTTP address it scores for others too (score_http.h), with or without a learner.
+//
 // Everything is retried for as long as the daemon lives; a learner that restarts finds what is held
 // in the next heartbeat. One thread: the libuv loop.
 #ifndef CARAVAN_VERIFIER_SERVICE_H
@@ -13,7 +15,8 @@
 
 // Texts are borrowed for the whole run.
 struct verifier_options {
-    const char *connect;    // the learner's "do" address
+    const char *connect;    // the learner's "do" address; "" = no learner
+    const char *http;       // HOST:PORT of POST /score; "" = none
     const char *name;
     const char *token_file;       // "" = none
     const char *worker_binary;    // "" = caravan-verify-worker beside this executable

@@ -34,7 +34,7 @@ static const struct {
     {"nng/", {"proto/bus.c", "proto/bus_"}},
     {"proto/bus_", {"proto/bus.c", "proto/bus_"}},    // headers that show NNG's types
     {"msgpack", {"proto/pack.c"}},
-    {"microhttpd.h", {"proto/http.c"}},
+    {"microhttpd.h", {"proto/http.c", "proto/http_post."}},
     {"sqlite3.h", {"learner/", "cli/"}},
     {"seccomp.h", {"verifier/"}},
 };

@@ -34,13 +34,22 @@ static void handler(void *arg, const char *path, struct http_reply *out)
     struct fixture *f = arg;
     f->n_requests++;
     if (strcmp(path, "/status") == 0) {
-        *out = (struct http_reply){200, "application/json", strdup("{\"step\":3}"), 10};
+        *out = (struct http_reply){.status = 200,
+                                   .content_type = "application/json",
+                                   .body = strdup("{\"step\":3}"),
+                                   .len = 10};
     } else if (strcmp(path, "/empty") == 0) {
-        *out = (struct http_reply){200, "text/plain", NULL, 0};
+        *out = (struct http_reply){.status = 200, .content_type = "text/plain"};
     } else if (strcmp(path, "/large") == 0) {
-        *out = (struct http_reply){200, "text/plain", calloc(1, 1 << 20), 1 << 20};
+        *out = (struct http_reply){.status = 200,
+                                   .content_type = "text/plain",
+                                   .body = calloc(1, 1 << 20),
+                                   .len = 1 << 20};
     } else {
-        *out = (struct http_reply){404, "text/plain", strdup("no such page\n"), 13};
+        *out = (struct http_reply){.status = 404,
+                                   .content_type = "text/plain",
+                                   .body = strdup("no such page\n"),
+                                   .len = 13};
     }
 }
 
@@ -369,6 +378,336 @@ static void an_endless_answer_is_cut(void **state)
     with_peer(*state, body, TIMEOUT_MS, ERR_LIMIT, "a body over 4096 bytes");
 }
 
+// ---- posts ----
+
+enum { BODY_MAX = 1000, BODIES_MAX = 1500, MANY = 24 };
+
+// Takes posts to /echo; answers at once, or keeps the exchanges for the test.
+struct desk {
+    struct http_server *server;
+    bool keep;
+    pthread_mutex_t lock;
+    pthread_cond_t came;
+    size_t n;
+    struct {
+        struct http_exchange *exchange;
+        char body[BODY_MAX + 1];
+    } kept[MANY];
+};
+
+static bool accept_echo(void *arg, const char *path, struct http_reply *out)
+{
+    (void)arg;
+    if (strcmp(path, "/echo") == 0) {
+        return true;
+    }
+    *out = (struct http_reply){
+        .status = 404, .content_type = "text/plain", .body = strdup("no\n"), .len = 3};
+    return false;
+}
+
+static void echo(struct http_exchange *x, const char *body, size_t len)
+{
+    struct http_reply r = {.status = 200, .content_type = "text/plain", .len = len};
+    r.body = malloc(len + 1);
+    assert_non_null(r.body);
+    memcpy(r.body, body, len);
+    http_exchange_reply(x, &r);
+}
+
+static void on_echo(void *arg, struct http_exchange *x, const char *path, const char *body,
+                    size_t len)
+{
+    struct desk *d = arg;
+    assert_string_equal(path, "/echo");
+    if (!d->keep) {
+        echo(x, body, len);
+        return;
+    }
+    pthread_mutex_lock(&d->lock);
+    assert_true(d->n < MANY && len <= BODY_MAX);
+    d->kept[d->n].exchange = x;
+    memcpy(d->kept[d->n].body, body, len);
+    d->kept[d->n].body[len] = 0;
+    d->n++;
+    pthread_cond_signal(&d->came);
+    pthread_mutex_unlock(&d->lock);
+}
+
+static void desk_page(void *arg, const char *path, struct http_reply *out)
+{
+    (void)arg;
+    (void)path;
+    *out = (struct http_reply){
+        .status = 200, .content_type = "text/plain", .body = strdup("page"), .len = 4};
+}
+
+static struct http_posting posting(struct desk *d)
+{
+    *d = (struct desk){.lock = PTHREAD_MUTEX_INITIALIZER, .came = PTHREAD_COND_INITIALIZER};
+    return (struct http_posting){.handler = desk_page,
+                                 .accept = accept_echo,
+                                 .post = on_echo,
+                                 .arg = d,
+                                 .body_max = BODY_MAX,
+                                 .bodies_max = BODIES_MAX,
+                                 .upload_ms = TIMEOUT_MS};
+}
+
+static const char *open_desk(struct desk *d, const char *address, const struct http_posting *p)
+{
+    struct why why = {""};
+    if (http_server_create_posting(address, p, &d->server, &why) != ERR_OK) {
+        fail_msg("%s", why.text);
+    }
+    return http_server_address(d->server);
+}
+
+static int dial(const char *address)
+{
+    int fd = -1;
+    struct why why = {""};
+    if (http_socket_connect(address, clock_mono_ms() + TIMEOUT_MS, &fd, &why) != ERR_OK) {
+        fail_msg("%s", why.text);
+    }
+    return fd;
+}
+
+static void say(int fd, const char *text)
+{
+    assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
+}
+
+// Everything until the other side closes.
+static void hear(int fd, char *answer, size_t size)
+{
+    uint64_t deadline = clock_mono_ms() + TIMEOUT_MS;
+    size_t got = 0;
+    ssize_t n;
+    do {
+        assert_int_equal(http_socket_wait(fd, POLLIN, deadline), ERR_OK);
+        n = recv(fd, answer + got, size - 1 - got, 0);
+        got += n > 0 ? (size_t)n : 0;
+    } while (n > 0);
+    answer[got] = 0;
+    close(fd);
+}
+
+static void expect_answer(int fd, const char *status, const char *says)
+{
+    char answer[4096];
+    hear(fd, answer, sizeof answer);
+    if (strncmp(answer, status, strlen(status)) != 0 || strstr(answer, says) == NULL) {
+        fail_msg("got \"%s\", expected %s and \"%s\"", answer, status, says);
+    }
+}
+
+static int post(const char *address, const char *headers, const char *body)
+{
+    char request[4096];
+    int fd = dial(address);
+    snprintf(
+        request, sizeof request,
+        "POST /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%sContent-Length: %zu\r\n\r\n%s",
+        headers, strlen(body), body);
+    say(fd, request);
+    return fd;
+}
+
+static void a_posted_body_is_handed_over_whole(void **state)
+{
+    (void)state;
+    struct desk d;
+    struct http_posting p = posting(&d);
+    const char *address = open_desk(&d, "127.0.0.1:0", &p);
+    expect_answer(post(address, "", "{\"a\":1}"), "HTTP/1.1 200 ", "\r\n\r\n{\"a\":1}");
+    expect_answer(post(address, "", ""), "HTTP/1.1 200 ", "Content-Length: 0\r\n");
+    int fd = dial(address);
+    say(fd, "POST /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: "
+            "chunked\r\n\r\n3\r\nabc\r\n");
+    say(fd, "2\r\nde\r\n0\r\n\r\n");
+    expect_answer(fd, "HTTP/1.1 200 ", "\r\n\r\nabcde");
+    expect_page(address, "/any", 200, "page");
+    http_server_destroy(d.server);
+}
+
+static void wait_for(struct desk *d, size_t n)
+{
+    pthread_mutex_lock(&d->lock);
+    while (d->n < n) {
+        pthread_cond_wait(&d->came, &d->lock);
+    }
+    pthread_mutex_unlock(&d->lock);
+}
+
+// The verdicts of one request come while others wait: an answer is bound to its exchange, not to
+// the order of arrival, and pages are served meanwhile.
+static void answers_come_from_other_threads_in_any_order(void **state)
+{
+    (void)state;
+    struct desk d;
+    int fds[MANY];
+    struct http_posting p = posting(&d);
+    p.bodies_max = BODY_MAX * MANY;
+    d.keep = true;
+    const char *address = open_desk(&d, "127.0.0.1:0", &p);
+    for (int i = 0; i < MANY; i++) {
+        char body[16];
+        snprintf(body, sizeof body, "number %d.", i);
+        fds[i] = post(address, "", body);
+    }
+    wait_for(&d, MANY);
+    expect_page(address, "/any", 200, "page");
+    for (size_t i = MANY; i-- > 0;) {
+        echo(d.kept[i].exchange, d.kept[i].body, strlen(d.kept[i].body));
+    }
+    for (int i = 0; i < MANY; i++) {
+        char body[24];
+        snprintf(body, sizeof body, "\r\n\r\nnumber %d.", i);
+        expect_answer(fds[i], "HTTP/1.1 200 ", body);
+    }
+    http_server_destroy(d.server);
+}
+
+// Who stops a server has answered everybody; the answers must not be lost with the connections.
+static void answers_on_their_way_are_sent_before_the_server_goes(void **state)
+{
+    (void)state;
+    struct desk d;
+    struct http_posting p = posting(&d);
+    d.keep = true;
+    const char *address = open_desk(&d, "127.0.0.1:0", &p);
+    int fd = post(address, "", "late");
+    wait_for(&d, 1);
+    echo(d.kept[0].exchange, "late", 4);
+    http_server_destroy(d.server);
+    expect_answer(fd, "HTTP/1.1 200 ", "\r\n\r\nlate");
+}
+
+// Nobody may fill the memory, nor send for ever.
+static void bodies_over_the_limit_are_refused(void **state)
+{
+    (void)state;
+    struct desk d;
+    struct http_posting p = posting(&d);
+    const char *address = open_desk(&d, "127.0.0.1:0", &p);
+    static const char chunked[] = "POST /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+                                  "Transfer-Encoding: chunked\r\n\r\n";
+    char chunk[800];
+    snprintf(chunk, sizeof chunk, "258\r\n%0600d\r\n", 0);    // 0x258 = 600
+    int fd = dial(address);    // not one byte of the body is waited for
+    say(fd, "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1001\r\n\r\n");
+    expect_answer(fd, "HTTP/1.1 413 ", "a body over 1000 bytes");
+    fd = dial(address);
+    say(fd, chunked);
+    say(fd, chunk);
+    say(fd, chunk);
+    say(fd, "0\r\n\r\n");
+    expect_answer(fd, "HTTP/1.1 413 ", "a body over 1000 bytes");
+    fd = dial(address);
+    say(fd, chunked);
+    for (int i = 0; i < 4; i++) {
+        (void)send(fd, chunk, strlen(chunk), MSG_NOSIGNAL);
+    }
+    expect_answer(fd, "", "");    // cut
+    expect_answer(post(address, "", "after"), "HTTP/1.1 200 ", "after");
+    http_server_destroy(d.server);
+}
+
+static void bodies_in_all_have_a_limit_too(void **state)
+{
+    (void)state;
+    struct desk d;
+    struct http_posting p = posting(&d);
+    const char *address = open_desk(&d, "127.0.0.1:0", &p);
+    int first = dial(address);
+    say(first, "POST /echo HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nConnection: "
+               "close\r\nContent-Length: 1000\r\n\r\n");
+    assert_int_equal(http_socket_wait(first, POLLIN, clock_mono_ms() + TIMEOUT_MS), ERR_OK);
+    int second = dial(address);
+    say(second, "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 501\r\n\r\n");
+    expect_answer(second, "HTTP/1.1 503 ", "Retry-After: 1\r\n");
+    char body[BODY_MAX + 1];
+    snprintf(body, sizeof body, "%01000d", 7);
+    say(first, body);
+    expect_answer(first, "HTTP/1.1 100 ", "7");
+    snprintf(body, sizeof body, "%0501d", 8);
+    expect_answer(post(address, "", body), "HTTP/1.1 200 ", "8");
+    http_server_destroy(d.server);
+}
+
+static void a_path_that_takes_no_posts_says_so_before_the_body(void **state)
+{
+    (void)state;
+    struct desk d;
+    struct http_posting p = posting(&d);
+    const char *address = open_desk(&d, "127.0.0.1:0", &p);
+    int fd = dial(address);
+    say(fd, "POST /other HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n");
+    expect_answer(fd, "HTTP/1.1 404 ", "no\n");
+    fd = dial(address);
+    say(fd, "PUT /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n");
+    expect_answer(fd, "HTTP/1.1 405 ", "Allow: ");
+    http_server_destroy(d.server);
+}
+
+// A silent client loses its connection, and so does one that sends a byte now and then.
+static void slow_bodies_are_cut(void **state)
+{
+    (void)state;
+    static const char head[] = "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 900\r\n\r\n";
+    struct desk d;
+    struct http_posting p = posting(&d);
+    p.idle_s = 1;
+    const char *address = open_desk(&d, "127.0.0.1:0", &p);
+    int fd = dial(address);
+    say(fd, head);
+    say(fd, "x");
+    expect_answer(fd, "", "");
+    http_server_destroy(d.server);
+    p = posting(&d);
+    p.upload_ms = 100;
+    address = open_desk(&d, "127.0.0.1:0", &p);
+    fd = dial(address);
+    say(fd, head);
+    int n = 0;
+    while (http_socket_wait(fd, POLLIN, clock_mono_ms() + 20) == ERR_TIMEOUT) {
+        assert_true(++n < 500);
+        (void)send(fd, "x", 1, MSG_NOSIGNAL);
+    }
+    close(fd);
+    http_server_destroy(d.server);
+}
+
+static void others_need_the_token_and_this_machine_does_not(void **state)
+{
+    (void)state;
+    struct desk d;
+    struct why why = {""};
+    struct http_posting p = posting(&d);
+    assert_int_equal(http_server_create_posting("0.0.0.0:0", &p, &d.server, &why), ERR_DENIED);
+    assert_non_null(strstr(why.text, "a token is needed"));
+    p.token = "secret";
+    const char *address = open_desk(&d, "0.0.0.0:0", &p);
+    static const char *const wrong[] = {"",
+                                        "Authorization: secret\r\n",
+                                        "Authorization: Bearer secre\r\n",
+                                        "Authorization: Bearer secrets\r\n",
+                                        "Authorization: Bearer Secret\r\n",
+                                        "Authorization: Bearer \r\n"};
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+        expect_answer(post(address, wrong[i], "a"), "HTTP/1.1 401 ", "WWW-Authenticate: Bearer");
+    }
+    expect_answer(post(address, "Authorization: Bearer secret\r\n", "a"), "HTTP/1.1 200 ", "a");
+    expect_answer(post(address, "authorization: bearer secret\r\n", "a"), "HTTP/1.1 200 ", "a");
+    expect_page(address, "/status", 401, "expected Authorization: Bearer TOKEN\n");
+    expect_page(address, "/healthz", 200, "page");
+    http_server_destroy(d.server);
+    address = open_desk(&d, "127.0.0.1:0", &p);
+    expect_answer(post(address, "", "a"), "HTTP/1.1 200 ", "a");
+    http_server_destroy(d.server);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -386,6 +725,14 @@ int main(void)
         TEST(a_silent_peer_costs_no_more_than_the_deadline),
         TEST(strange_answers_are_named),
         TEST(an_endless_answer_is_cut),
+        cmocka_unit_test(a_posted_body_is_handed_over_whole),
+        cmocka_unit_test(answers_come_from_other_threads_in_any_order),
+        cmocka_unit_test(answers_on_their_way_are_sent_before_the_server_goes),
+        cmocka_unit_test(bodies_over_the_limit_are_refused),
+        cmocka_unit_test(bodies_in_all_have_a_limit_too),
+        cmocka_unit_test(a_path_that_takes_no_posts_says_so_before_the_body),
+        cmocka_unit_test(slow_bodies_are_cut),
+        cmocka_unit_test(others_need_the_token_and_this_machine_does_not),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
