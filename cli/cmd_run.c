@@ -322,6 +322,8 @@ static enum err add_verifier(struct runner *r, int64_t i, struct why *why)
                                       deadline,
                                       "--recycle-jobs",
                                       recycle,
+                                      "--plugins",
+                                      c->plugins,
                                       c->token_file[0] ? "--token-file" : NULL,
                                       c->token_file,
                                       NULL};

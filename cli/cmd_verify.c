@@ -20,7 +20,7 @@
 enum { WINDOW = 256 };
 
 struct options {
-    const char *sandbox, *reward;
+    const char *sandbox, *reward, *plugins;
     int64_t workers, deadline_ms;
     bool list;
 };
@@ -34,6 +34,8 @@ static const struct arg args[] = {
      "wall time of one line, then its worker is killed (default 5000)"},
     {"reward", ARG_TEXT, offsetof(struct options, reward), 0, 0, "JSON",
      "reward policy: combine, scale, unstopped, shaping (default: none)"},
+    {"plugins", ARG_TEXT, offsetof(struct options, plugins), 0, 0, "DIR",
+     "folder of verifiers of your own (default: none)"},
     {"list", ARG_FLAG, offsetof(struct options, list), 0, 0, NULL,
      "print every check with its arguments, and do nothing else"},
     {0},
@@ -302,7 +304,7 @@ static int run(const struct command *self, int argc, char **argv)
                                          [CONF_SANDBOX_FULL] = "full",
                                          [CONF_SANDBOX_SECCOMP] = "seccomp",
                                          [CONF_SANDBOX_NONE] = "none"};
-    struct options o = {.sandbox = "auto", .reward = "", .deadline_ms = 5000};
+    struct options o = {.sandbox = "auto", .reward = "", .plugins = "", .deadline_ms = 5000};
     struct words words;
     struct why why;
     int rc = args_parse(self, argc, argv, &o, &words);
@@ -325,7 +327,8 @@ static int run(const struct command *self, int argc, char **argv)
                                 .sandbox = (enum conf_sandbox)level,
                                 .deadline_ms = (uint32_t)o.deadline_ms,
                                 .recycle_jobs = 10000,
-                                .queue_max = WINDOW};
+                                .queue_max = WINDOW,
+                                .plugins = o.plugins};
     struct verify *v = calloc(1, sizeof *v);
     if (!v) {
         return cli_complain(self, "out of memory");

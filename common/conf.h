@@ -110,6 +110,7 @@ struct conf {
     int64_t verifier_workers;        // verifier.workers per verifier process
     enum conf_sandbox sandbox;       // verifier.sandbox
     int64_t verifier_deadline_ms;    // verifier.deadline_ms: wall time of one job, then SIGKILL
+    char plugins[CONF_STR];          // verifier.plugins: folder of plug-ins, "" = none
     int64_t verifier_recycle;        // verifier.recycle_jobs: a worker is replaced after so many
 };
 

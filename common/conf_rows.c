@@ -242,5 +242,8 @@ const struct conf_row conf_rows[] = {
         "Time for one check; then its worker is killed and the answer counts as unscored."),
     INT("verifier.recycle_jobs", verifier_recycle, 1, 1e9, "jobs", "1000", false,
         "A worker is replaced by a fresh one after so many checks."),
+    TEXT("verifier.plugins", plugins, "", false,
+         "Folder of verifiers of your own: shared objects (NAME.so) and programs that speak JSON "
+         "lines. It is watched: what is put there is tried and then used while the run goes on."),
 };
 const size_t conf_n_rows = ARRAY_LEN(conf_rows);

@@ -229,6 +229,11 @@ bool coordinator_offers(const struct peer *p, const struct group *g);
 // none.
 bool coordinator_unoffered(const struct coordinator *c, const struct group *g, char *out,
                            size_t cap);
+// A verifier has said hello again and no longer offers all of `old`: a plug-in was replaced. Groups
+// pinned to a version that nobody offers any more go on with the version that took its place;
+// verdicts say which one it was.
+void coordinator_repin(struct coordinator *c, const struct peer *p, const struct msg_check *old,
+                       size_t n_old);
 // After a job's lease ended: the pins go with the last job when nothing is scored yet.
 void coordinator_unpin_checks(struct group *g);
 

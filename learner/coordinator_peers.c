@@ -116,10 +116,14 @@ enum err coordinator_hello(struct coordinator *c, const struct msg_hello *h, uin
         ledger_arena_free(&memory);
         return ERR_NOMEM;
     }
-    ledger_arena_free(&p->memory);
+    struct ledger_arena old_memory = p->memory;
+    const struct msg_check *old = p->checks;
+    size_t n_old = p->n_checks;
     p->memory = memory;
     p->checks = checks;
     p->n_checks = h->n_checks;
+    coordinator_repin(c, p, old, n_old);
+    ledger_arena_free(&old_memory);
     set_name(p->name, h->name);
     set_name(p->detail, h->detail);
     p->heard_ms = c->now_ms;

@@ -118,6 +118,43 @@ static bool pin_checks(struct group *g, const struct peer *p)
     return true;
 }
 
+static bool anyone_offers(const struct coordinator *c, const struct pin *pin)
+{
+    for (size_t i = 0; i < c->n_peers; i++) {
+        const struct peer *p = c->peers[i];
+        if (p->role == MSG_ROLE_VERIFIER && offer_of(p, msg_text_of(pin->name), pin) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_in(const struct msg_check *list, size_t n, const struct pin *pin)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (text_is(list[i].name, pin->name) && text_is(list[i].version, pin->version)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void coordinator_repin(struct coordinator *c, const struct peer *p, const struct msg_check *old,
+                       size_t n_old)
+{
+    for (size_t g = 0; g < c->n_groups; g++) {
+        for (size_t i = 0; i < c->groups[g]->n_pins; i++) {
+            struct pin *pin = &c->groups[g]->pins[i];
+            const struct msg_check *k = offer_of(p, msg_text_of(pin->name), NULL);
+            if (k != NULL && is_in(old, n_old, pin) && !anyone_offers(c, pin)) {
+                memset(pin->version, 0, sizeof pin->version);
+                memcpy(pin->version, k->version.data,
+                       MIN(k->version.len, sizeof pin->version - 1));
+            }
+        }
+    }
+}
+
 void coordinator_unpin_checks(struct group *g)
 {
     for (uint32_t i = 0; i < g->row.n_samples; i++) {

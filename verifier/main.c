@@ -7,7 +7,7 @@
 #include "verifier/service.h"
 
 struct options {
-    const char *connect, *http, *name, *sandbox, *worker_binary, *token_file;
+    const char *connect, *http, *name, *sandbox, *worker_binary, *token_file, *plugins;
     int64_t workers, deadline_ms, recycle_jobs;
 };
 
@@ -28,6 +28,8 @@ static const struct arg args[] = {
      "a worker is replaced after so many jobs (default 1000)"},
     {"worker-binary", ARG_TEXT, offsetof(struct options, worker_binary), 0, 0, "PATH",
      "default: caravan-verify-worker beside this program"},
+    {"plugins", ARG_TEXT, offsetof(struct options, plugins), 0, 0, "DIR",
+     "folder of verifiers of your own, watched while running (default: none)"},
     {"token-file", ARG_TEXT, offsetof(struct options, token_file), 0, 0, "FILE",
      "shared secret, needed when the learner is not on this machine or --http is not loopback"},
     {0},
@@ -61,6 +63,7 @@ int main(int argc, char **argv)
                         .sandbox = "auto",
                         .worker_binary = "",
                         .token_file = "",
+                        .plugins = "",
                         .deadline_ms = 5000,
                         .recycle_jobs = 1000};
     int rc =
@@ -75,6 +78,7 @@ int main(int argc, char **argv)
                                  .http = o.http,
                                  .name = o.name,
                                  .token_file = o.token_file,
+                                 .plugins = o.plugins,
                                  .worker_binary = o.worker_binary,
                                  .workers = (uint32_t)o.workers,
                                  .deadline_ms = (uint32_t)o.deadline_ms,

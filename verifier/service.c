@@ -65,6 +65,7 @@ struct service {
     char detail[64];
     struct held *held;
     size_t n_held;
+    bool checks_changed;    // since the last hello
     bool pool_ready, hello_call, lease_call, heartbeat_call, stopping;
     int closing;    // parts still to close before the loop may end
     enum err failure;
@@ -315,17 +316,30 @@ static void on_welcome(void *arg, enum err e, const struct msg *reply, const cha
     lease_more(s);
 }
 
+// The registry's checks and those of the plug-ins.
+static size_t list_checks(const struct service *s, struct msg_check out[LIMIT_CHECKS])
+{
+    size_t n = 0;
+    const struct check_row *row;
+    while (n < LIMIT_CHECKS && (row = registry_at(n)) != NULL) {
+        out[n++] = (struct msg_check){msg_text_of(row->id), msg_text_of(row->version)};
+    }
+    const struct plugins *plugins = workpool_plugins(s->pool);
+    struct plugins_check check;
+    for (size_t i = 0; n < LIMIT_CHECKS && plugins && plugins_check_at(plugins, i, &check); i++) {
+        out[n++] = (struct msg_check){msg_text_of(check.id), msg_text_of(check.version)};
+    }
+    return n;
+}
+
 static void say_hello(struct service *s)
 {
     if (!s->bus || s->hello_call || s->stopping || !s->pool_ready) {
         return;
     }
     static struct msg_check checks[LIMIT_CHECKS];
-    size_t n = MIN(registry_count(), (size_t)LIMIT_CHECKS);
-    for (size_t i = 0; i < n; i++) {
-        const struct check_row *row = registry_at(i);
-        checks[i] = (struct msg_check){msg_text_of(row->id), msg_text_of(row->version)};
-    }
+    size_t n = list_checks(s, checks);
+    s->checks_changed = false;
     struct msg m = {.type = MSG_HELLO,
                     .hello = {.role = MSG_ROLE_VERIFIER,
                               .incarnation = s->session.incarnation,
@@ -411,8 +425,10 @@ static void on_tick(uv_timer_t *t)
     if (s->http) {
         score_http_tick(s->http);
     }
-    if (!s->session.greeted) {
+    if (!s->session.greeted || s->checks_changed) {
         say_hello(s);
+    }
+    if (!s->session.greeted) {
         return;
     }
     if (!s->heartbeat_call && now >= s->session.next_heartbeat_ms) {
@@ -448,6 +464,16 @@ static void on_pool_ready(void *arg, enum err e, enum sandbox_level level, const
                  (unsigned)s->workers, s->detail);
     }
     say_hello(s);
+}
+
+// The learner is told by another hello: now, or at the next tick when one is on its way.
+static void on_checks_changed(void *arg)
+{
+    struct service *s = arg;
+    s->checks_changed = s->bus != NULL;
+    if (s->bus && s->session.greeted) {
+        say_hello(s);
+    }
 }
 
 static void on_part_closed(void *arg)
@@ -516,7 +542,9 @@ static enum err start(struct service *s, struct why *why)
                                 .sandbox = s->o->sandbox,
                                 .deadline_ms = s->o->deadline_ms,
                                 .recycle_jobs = s->o->recycle_jobs,
-                                .queue_max = 4 * s->workers + LIMIT_JOBS_PER_LEASE};
+                                .queue_max = 4 * s->workers + LIMIT_JOBS_PER_LEASE,
+                                .plugins = s->o->plugins,
+                                .checks_changed = on_checks_changed};
     e = workpool_create(&s->loop, &c, on_pool_ready, s, &s->pool, why);
     if (e) {
         abandon_faces(s);

@@ -20,6 +20,7 @@ struct verifier_options {
     const char *name;
     const char *token_file;       // "" = none
     const char *worker_binary;    // "" = caravan-verify-worker beside this executable
+    const char *plugins;          // folder of plug-ins, "" = none
     enum conf_sandbox sandbox;
     uint32_t workers;        // 0 = cores
     uint32_t deadline_ms;    // of a job that names none

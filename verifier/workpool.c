@@ -275,6 +275,9 @@ static void tell(struct workpool *p, enum err e)
 static void on_plugins(void *arg)
 {
     struct workpool *p = arg;
+    if (!plugins_settled(p->plugins)) {
+        return;    // in the first look: one of several
+    }
     bool first = !p->told;
     while (p->held && !p->closing) {
         struct request *r = p->held;

@@ -68,6 +68,29 @@ static void a_group_is_scored_by_one_version_of_a_check(void **state)
     world_end(w);
 }
 
+static void a_replaced_version_hands_its_groups_on(void **state)
+{
+    (void)state;
+    struct world *w = begin_with_peers();
+    struct why why;
+    assert_int_equal(world_lease(w, 1, 4, 1), ERR_OK);
+    world_drain(w);
+    world_submit_all(w, 5);
+    const struct msg_score_job *jobs = NULL;
+    size_t n = 0;
+    struct msg_lease_score one = {.incarnation = rig_name(2), .max_jobs = 1};
+    assert_int_equal(coordinator_lease_score(w->c, &one, w->now_ms, &jobs, &n), ERR_OK);
+    assert_int_equal(world_verdict(w, 2, jobs[0].sample_id, 1, MSG_OUTCOME_SCORE, 1), ERR_OK);
+    world_drain(w);
+    // The verifier that scored by version 1 now offers version 2, and nobody version 1.
+    struct msg_check check = {msg_text_of("string"), msg_text_of("2")};
+    struct msg_hello h = {
+        .role = MSG_ROLE_VERIFIER, .incarnation = rig_name(2), .checks = &check, .n_checks = 1};
+    OK(coordinator_hello(w->c, &h, w->now_ms, &why));
+    assert_int_equal(world_score_all(w, 2, true), 3);
+    world_end(w);
+}
+
 static void unscored_is_tried_twice_more_elsewhere_and_then_dropped(void **state)
 {
     (void)state;
@@ -414,6 +437,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(jobs_go_only_where_the_check_is_known),
         cmocka_unit_test(a_group_is_scored_by_one_version_of_a_check),
+        cmocka_unit_test(a_replaced_version_hands_its_groups_on),
         cmocka_unit_test(unscored_is_tried_twice_more_elsewhere_and_then_dropped),
         cmocka_unit_test(unscored_is_zero_only_where_the_configuration_says_so),
         cmocka_unit_test(a_truncated_answer_earns_what_the_configuration_says),
