@@ -207,7 +207,7 @@ static struct pyspan tidy(struct pyspan s)
     s = last_row(s);
     struct pyspan whole = pyspan_strip(s);
     s = pyspan_strip(pyspan_rstrip_class(s, is_loose_end));
-    if (pyspan_ends_with(s, "\\right") || pyspan_ends_with(s, "\\")) {
+    if (pyspan_ends_with(s, "\\right") || pyspan_ends_with(s, "\\") || mathrun_goes_on(whole)) {
         s = whole;    // "\\right." is a delimiter, "\\," a space
     }
     while (s.n > 0 && (s.cp[0] == '=' || s.cp[0] == '$')) {

@@ -49,6 +49,11 @@ static bool is_head(uint32_t c)
     return c == ':' || c == ',' || c == ';' || is_emphasis(c);
 }
 
+bool mathrun_goes_on(struct pyspan s)
+{
+    return s.n > 3 && pyspan_ends_with(s, "...") && py_isdecimal(s.cp[s.n - 4]);
+}
+
 // "9\!." ends in a LaTeX space: when its sign is trimmed, so is the backslash before it.
 struct pyspan mathrun_trim(struct pyspan s)
 {
@@ -57,7 +62,8 @@ struct pyspan mathrun_trim(struct pyspan s)
            !(head.n > 1 && head.cp[head.n - 2] == '\\')) {
         head = pyspan_rstrip_class(pyspan_slice(head, 0, head.n - 1), is_tail);
     }
-    return pyspan_lstrip_class(head, is_head);
+    struct pyspan whole = pyspan_rstrip_class(s, is_emphasis);
+    return pyspan_lstrip_class(mathrun_goes_on(whole) ? whole : head, is_head);
 }
 
 static bool in_list(struct pyspan word, const char *const list[], size_t n)

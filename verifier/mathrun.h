@@ -23,5 +23,7 @@ bool mathrun_first(struct pyspan sentence, struct pyspan *out);
 bool mathrun_last(struct pyspan s, struct pyspan *out);
 // Without the punctuation, emphasis and quotes of prose around it.
 struct pyspan mathrun_trim(struct pyspan s);
+// Ends in a number that goes on: "0.333...".
+bool mathrun_goes_on(struct pyspan s);
 
 #endif

@@ -101,6 +101,9 @@ static void math_equiv_finds_the_answer_where_it_stands(void **state)
     static const struct answer t[] = {
         {"\"12\"", "It is 12", SCORE_SCORED},
         {"\"-12\"", "The answer is -12\\!. That is all.", SCORE_SCORED},
+        {"\"\\\\frac{2}{3}\"", "\\boxed{0.666...}", SCORE_SCORED},
+        {"\"\\\\frac{2}{3}\"", "The answer is 0.666...", SCORE_SCORED},
+        {"\"12\"", "The answer is 12...", SCORE_SCORED},
         {"\"12\"", "The answer is 12 apples, of 20.", SCORE_SCORED},
         {"\"12\"", "<think>\\boxed{13}</think> $12$", SCORE_SCORED},
         {"\"12\"", "\\boxed{11}. The final answer is 12.", SCORE_SCORED},
