@@ -299,10 +299,6 @@ static enum err add_actor(struct runner *r, int64_t i, struct why *why)
 
 static enum err add_verifier(struct runner *r, int64_t i, struct why *why)
 {
-    static const char *const levels[] = {[CONF_SANDBOX_AUTO] = "auto",
-                                         [CONF_SANDBOX_FULL] = "full",
-                                         [CONF_SANDBOX_SECCOMP] = "seccomp",
-                                         [CONF_SANDBOX_NONE] = "none"};
     const struct conf *c = &r->conf;
     char name[32], workers[24], deadline[24], recycle[24];
     size_t child;
@@ -317,7 +313,7 @@ static enum err add_verifier(struct runner *r, int64_t i, struct why *why)
                                       "--workers",
                                       workers,
                                       "--sandbox",
-                                      levels[c->sandbox],
+                                      conf_sandbox_name(c->sandbox),
                                       "--deadline-ms",
                                       deadline,
                                       "--recycle-jobs",

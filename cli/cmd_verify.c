@@ -300,10 +300,6 @@ static int list_checks(void)
 
 static int run(const struct command *self, int argc, char **argv)
 {
-    static const char *const levels[] = {[CONF_SANDBOX_AUTO] = "auto",
-                                         [CONF_SANDBOX_FULL] = "full",
-                                         [CONF_SANDBOX_SECCOMP] = "seccomp",
-                                         [CONF_SANDBOX_NONE] = "none"};
     struct options o = {.sandbox = "auto", .reward = "", .plugins = "", .deadline_ms = 5000};
     struct words words;
     struct why why;
@@ -314,17 +310,14 @@ static int run(const struct command *self, int argc, char **argv)
     if (o.list) {
         return list_checks();
     }
-    size_t level = 0;
-    while (level < ARRAY_LEN(levels) && strcmp(levels[level], o.sandbox) != 0) {
-        level++;
-    }
-    if (level == ARRAY_LEN(levels)) {
+    enum conf_sandbox level;
+    if (!conf_sandbox_parse(o.sandbox, &level)) {
         return cli_complain(self, "--sandbox: '%s', expected auto, full, seccomp or none",
                             o.sandbox);
     }
     struct workpool_config c = {.n_workers =
                                     o.workers ? (uint32_t)o.workers : (uint32_t)pool_cores(),
-                                .sandbox = (enum conf_sandbox)level,
+                                .sandbox = level,
                                 .deadline_ms = (uint32_t)o.deadline_ms,
                                 .recycle_jobs = 10000,
                                 .queue_max = WINDOW,

@@ -14,6 +14,7 @@ static const struct {
 } groups[] = {
     {"train", {&cmd_run, &cmd_config, &cmd_tasks}},
     {"look", {&cmd_status, &cmd_top, &cmd_samples, &cmd_audit}},
+    {"verifiers of your own", {&cmd_verifier}},
     {"use the result", {&cmd_eval, &cmd_export}},
     {"for scripts (JSON lines on stdin, one answer line each on stdout, in the same order)",
      {&cmd_tokenize, &cmd_detokenize, &cmd_logprobs, &cmd_generate, &cmd_verify}},

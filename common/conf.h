@@ -141,5 +141,8 @@ MUST_CHECK enum err conf_get(const struct conf *c, const char *key, char *out, s
 typedef void conf_diff_fn(void *arg, const char *key, const char *was, const char *now,
                           bool frozen);
 void conf_diff(const struct conf *was, const struct conf *now, conf_diff_fn *fn, void *arg);
+// The values of verifier.sandbox, which command lines take too.
+const char *conf_sandbox_name(enum conf_sandbox s);
+bool conf_sandbox_parse(const char *name, enum conf_sandbox *out);
 
 #endif

@@ -4,6 +4,7 @@
 // diff and the ledger's copy follow by themselves. Rows of one section stand together, in the order
 // the manual prints them. A help text says what the value does and when one would change it; the
 // type, range, unit and default are printed from the row and need not be repeated.
+#include <string.h>
 
 #include "common/conf_table.h"
 
@@ -247,3 +248,19 @@ const struct conf_row conf_rows[] = {
          "lines. It is watched: what is put there is tried and then used while the run goes on."),
 };
 const size_t conf_n_rows = ARRAY_LEN(conf_rows);
+
+const char *conf_sandbox_name(enum conf_sandbox s)
+{
+    return sandbox_names[s];
+}
+
+bool conf_sandbox_parse(const char *name, enum conf_sandbox *out)
+{
+    for (size_t i = 0; sandbox_names[i]; i++) {
+        if (strcmp(name, sandbox_names[i]) == 0) {
+            *out = (enum conf_sandbox)i;
+            return true;
+        }
+    }
+    return false;
+}

@@ -35,23 +35,6 @@ static const struct arg args[] = {
     {0},
 };
 
-static bool sandbox_level(const char *text, enum conf_sandbox *out)
-{
-    static const char *const names[] = {
-        [CONF_SANDBOX_AUTO] = "auto",
-        [CONF_SANDBOX_FULL] = "full",
-        [CONF_SANDBOX_SECCOMP] = "seccomp",
-        [CONF_SANDBOX_NONE] = "none",
-    };
-    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        if (strcmp(text, names[i]) == 0) {
-            *out = (enum conf_sandbox)i;
-            return true;
-        }
-    }
-    return false;
-}
-
 int main(int argc, char **argv)
 {
     static const struct args_spec spec = {args, 0, 0,
@@ -87,7 +70,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "caravan-verifier: --connect ADDRESS or --http HOST:PORT is missing\n");
         return 2;
     }
-    if (!sandbox_level(o.sandbox, &v.sandbox)) {
+    if (!conf_sandbox_parse(o.sandbox, &v.sandbox)) {
         fprintf(stderr, "caravan-verifier: --sandbox: '%s' is none of auto, full, seccomp, none\n",
                 o.sandbox);
         return 2;

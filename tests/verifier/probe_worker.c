@@ -3,8 +3,10 @@
 //
 // It shares everything with the real worker but the scoring. A probe that survives a forbidden call
 // reports it: score = the call succeeded, zero = it failed with an errno (named in the component).
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -76,14 +78,55 @@ static long inherited_surroundings(void)
     return clean ? 0 : -1;
 }
 
+static long connect_out(void)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(9)};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    return fd < 0 ? -1 : connect(fd, (struct sockaddr *)&a, sizeof a);
+}
+
+static long read_proc_of_others(void)
+{
+    char path[64], byte;
+    (void)snprintf(path, sizeof path, "/proc/%d/environ", (int)getppid());
+    int fd = open(path, O_RDONLY);
+    return fd < 0 ? -1 : read(fd, &byte, 1);
+}
+
+// A child that outlives the job, with the pipe in its hands.
+static long keep_grandchild(void)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        for (;;) {
+            pause();
+        }
+    }
+    return pid;
+}
+
+static long fork_bomb(void)
+{
+    for (;;) {
+        if (fork() < 0) {
+            return -1;
+        }
+    }
+}
+
 // The forbidden calls, by name; -2: no such probe.
 static long attempt(const char *what)
 {
     struct {
         const char *name;
         long (*run)(void);
-    } const calls[] = {
-        {"exec", try_exec}, {"mprotect_exec", make_executable}, {"setrlimit", raise_limit}};
+    } const calls[] = {{"exec", try_exec},
+                       {"mprotect_exec", make_executable},
+                       {"setrlimit", raise_limit},
+                       {"connect", connect_out},
+                       {"proc_of_others", read_proc_of_others},
+                       {"grandchild", keep_grandchild},
+                       {"fork_bomb", fork_bomb}};
     for (size_t i = 0; i < ARRAY_LEN(calls); i++) {
         if (strcmp(what, calls[i].name) == 0) {
             return calls[i].run();
@@ -160,6 +203,19 @@ static void misbehave(const char *what)
         send_raw("\x05\0\0\0hello", 9);
     } else if (strcmp(what, "oversize") == 0) {
         send_raw("\xff\xff\xff\x7f", 4);
+    } else if (strcmp(what, "flood") == 0) {
+        static char chunk[1 << 16];
+        for (size_t sent = 0; sent < (size_t)1 << 30; sent += sizeof chunk) {
+            send_raw(chunk, sizeof chunk);
+        }
+    } else if (strcmp(what, "memory_bomb") == 0) {
+        for (;;) {
+            char *p = malloc(1 << 20);
+            if (!p) {
+                abort();
+            }
+            memset(p, 1, 1 << 20);
+        }
     } else if (strcmp(what, "other_job") == 0) {
         send_result_of_another_job();
     }

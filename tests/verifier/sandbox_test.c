@@ -6,6 +6,7 @@
 // are skipped, by name.
 #include "tests/verifier/poolrig.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -18,20 +19,64 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#if defined(__SANITIZE_ADDRESS__)
+#define MEMORY_IS_LIMITED 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define MEMORY_IS_LIMITED 0
+#endif
+#endif
+#ifndef MEMORY_IS_LIMITED
+#define MEMORY_IS_LIMITED 1
+#endif
+
 static const char *const denied[] = {
-    "open",           "create",    "unlink",        "socket",
-    "socket_unix",    "fork",      "thread",        "kill_parent",
-    "kill_all",       "tgkill",    "exec",          "ptrace",
-    "process_vm",     "mmap_exec", "mprotect_exec", "write_elsewhere",
-    "read_elsewhere", "dup",       "prctl",         "setrlimit",
-    "unshare",        "mount",     "bpf",           "io_uring",
+    "open",
+    "create",
+    "unlink",
+    "socket",
+    "socket_unix",
+    "fork",
+    "thread",
+    "kill_parent",
+    "kill_all",
+    "tgkill",
+    "exec",
+    "ptrace",
+    "process_vm",
+    "mmap_exec",
+    "mprotect_exec",
+    "write_elsewhere",
+    "read_elsewhere",
+    "dup",
+    "prctl",
+    "setrlimit",
+    "unshare",
+    "mount",
+    "bpf",
+    "io_uring",
     "sleep",
+    "connect",
+    "proc_of_others",
+    "grandchild",
+    "fork_bomb",
+};
+
+// What is not a refused call but an end.
+static const struct {
+    const char *what, *cause;
+} ended[] = {
+    {"spin", "timeout after 300 ms"},
+    {"flood", "reply from the worker"},    // oversized, or no reply at all
+    {"crash", "crash SIGSEGV"},
 };
 
 static void deny_table(enum conf_sandbox sandbox, enum sandbox_level level)
 {
     struct poolrig r;
     struct workpool_config c = poolrig_config(sandbox);
+    c.deadline_ms = 300;
+    c.memory_mb = 256;
     poolrig_open(&r, &c);
     if (r.ready_err) {
         print_message("level %s: %s\n", sandbox_level_name(level), r.ready_text);
@@ -45,6 +90,15 @@ static void deny_table(enum conf_sandbox sandbox, enum sandbox_level level)
             print_message("%s: %s %s\n", denied[i], score_outcome_name(v.outcome), v.cause);
         }
         assert_string_equal(v.cause, "sandbox SIGSYS");
+    }
+    for (size_t i = 0; i < ARRAY_LEN(ended); i++) {
+        struct poolrig_verdict v = poolrig_run(&r, ended[i].what);
+        assert_int_equal(v.outcome, SCORE_UNSCORED);
+        assert_non_null(strstr(v.cause, ended[i].cause));
+    }
+    if (MEMORY_IS_LIMITED) {
+        struct poolrig_verdict v = poolrig_run(&r, "memory_bomb");
+        assert_non_null(strstr(v.cause, "crash SIG"));
     }
     assert_int_equal(poolrig_run(&r, "mmap").outcome, SCORE_SCORED);
     // abort() is the worker's own business and told apart from a refused call. The first process of
@@ -80,17 +134,6 @@ static void without_a_sandbox_the_probes_succeed(void **state)
     poolrig_close(&r);
 }
 
-#if defined(__SANITIZE_ADDRESS__)
-#define MEMORY_IS_LIMITED 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define MEMORY_IS_LIMITED 0
-#endif
-#endif
-#ifndef MEMORY_IS_LIMITED
-#define MEMORY_IS_LIMITED 1
-#endif
-
 static void memory_ends_at_the_limit(void **state)
 {
     (void)state;
@@ -103,6 +146,95 @@ static void memory_ends_at_the_limit(void **state)
     poolrig_open(&r, &c);
     assert_int_equal(poolrig_run(&r, "memory").outcome, SCORE_ZERO);
     poolrig_close(&r);
+}
+
+// ---- after all that ----
+
+static size_t count_entries(const char *folder)
+{
+    size_t n = 0;
+    DIR *d = opendir(folder);
+    assert_non_null(d);
+    while (readdir(d)) {
+        n++;
+    }
+    closedir(d);
+    return n;
+}
+
+// Processes whose parent is this one.
+static size_t count_children(void)
+{
+    size_t n = 0;
+    DIR *d = opendir("/proc");
+    assert_non_null(d);
+    for (struct dirent *e; (e = readdir(d));) {
+        char path[300], line[512];
+        int pid, parent;
+        (void)snprintf(path, sizeof path, "/proc/%s/stat", e->d_name);
+        FILE *f = e->d_name[0] >= '0' && e->d_name[0] <= '9' ? fopen(path, "r") : NULL;
+        if (f) {
+            bool read = fgets(line, sizeof line, f) != NULL;
+            const char *rest = read ? strrchr(line, ')') : NULL;
+            n += rest && sscanf(line, "%d", &pid) == 1 && sscanf(rest, ") %*c %d", &parent) == 1 &&
+                 parent == getpid();
+            fclose(f);
+        }
+    }
+    closedir(d);
+    return n;
+}
+
+static size_t resident_kib(void)
+{
+    char line[256];
+    size_t kib = 0;
+    FILE *f = fopen("/proc/self/status", "r");
+    assert_non_null(f);
+    while (fgets(line, sizeof line, f) && sscanf(line, "VmRSS: %zu", &kib) != 1) {
+    }
+    fclose(f);
+    return kib;
+}
+
+// Good jobs and bad ones in any order; what each costs is given back.
+static void many_mixed_jobs_leave_nothing_behind(void **state)
+{
+    (void)state;
+    enum { AHEAD = 64 };
+    static const char *const bad[] = {"crash", "exit", "garbage", "fork", "other_job"};
+    static struct poolrig_verdict v[AHEAD];
+    size_t n = getenv("CARAVAN_LONG") ? 100000 : 5000, children = count_children();
+    struct poolrig r;
+    struct workpool_config c = poolrig_config(CONF_SANDBOX_AUTO);
+    c.n_workers = 2;
+    c.queue_max = AHEAD;
+    poolrig_open(&r, &c);
+    alarm(1200);
+    size_t descriptors = 0, resident = 0, unscored = 0, expected = 0;
+    for (size_t i = 0; i < n + AHEAD; i++) {
+        struct poolrig_verdict *at = &v[i % AHEAD];
+        if (i >= AHEAD) {
+            poolrig_wait(&r, at);
+            unscored += at->outcome == SCORE_UNSCORED;
+        }
+        if (i == n / 5) {
+            descriptors = count_entries("/proc/self/fd");
+            resident = resident_kib();
+        }
+        if (i < n) {
+            bool is_bad = i % 97 == 13;
+            expected += is_bad;
+            poolrig_submit(&r, is_bad ? bad[i / 97 % ARRAY_LEN(bad)] : "fine", at);
+        }
+    }
+    assert_int_equal(unscored, expected);    // no innocent job was lost with a guilty one
+    assert_true(count_entries("/proc/self/fd") <= descriptors + 6);    // a worker is starting
+    if (MEMORY_IS_LIMITED) {
+        assert_true(resident_kib() <= resident + 1024);
+    }
+    poolrig_close(&r);
+    assert_int_equal(count_children(), children);
 }
 
 // ---- one wall at a time: a forked child takes some steps and then tries things; it reports by its
@@ -256,6 +388,7 @@ int main(void)
         cmocka_unit_test(full_kills_every_forbidden_call),
         cmocka_unit_test(without_a_sandbox_the_probes_succeed),
         cmocka_unit_test(memory_ends_at_the_limit),
+        cmocka_unit_test(many_mixed_jobs_leave_nothing_behind),
         cmocka_unit_test(namespaces_alone_leave_nothing_to_reach),
         cmocka_unit_test(limits_alone_allow_no_descriptor),
         cmocka_unit_test(capabilities_alone_leave_root_powerless),
