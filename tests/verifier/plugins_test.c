@@ -8,6 +8,17 @@
 #include <unistd.h>
 #include <uv.h>
 
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
 static char folder[] = "/tmp/caravan-plugins-XXXXXX";
 
 // ---- the folder ----
@@ -179,8 +190,9 @@ static void object_is_contained(enum conf_sandbox sandbox)
     expect(&r, "undecided", SCORE_UNSCORED, "probe:do: I would rather not");
     expect(&r, "nan", SCORE_UNSCORED, "not between 0 and 1");
     expect(&r, "leave", SCORE_UNSCORED, "without an answer");
-    expect(&r, "scribble", SCORE_UNSCORED, "plug-in crash SIG");
-    expect(&r, "abort", SCORE_UNSCORED, "plug-in crash SIG");
+    // AddressSanitizer wants to say something about a crash first, which the walls refuse.
+    expect(&r, "scribble", SCORE_UNSCORED, SANITIZED ? "plug-in " : "plug-in crash SIG");
+    expect(&r, "abort", SCORE_UNSCORED, SANITIZED ? "plug-in " : "plug-in crash SIG");
     static const char *const denied[] = {"fork", "open", "socket", "reply", "kill", "exec"};
     for (size_t i = 0; i < ARRAY_LEN(denied); i++) {
         expect(&r, denied[i], SCORE_UNSCORED, "plug-in sandbox SIGSYS");
@@ -358,7 +370,7 @@ static void replacements_lose_no_job(void **state)
     (void)state;
     enum { SWAPS = 10, AHEAD = 32 };
     struct poolrig r;
-    size_t per_swap = getenv("CARAVAN_LONG") ? 10000 : 200;
+    size_t per_swap = getenv("CARAVAN_LONG") ? 10000 : SANITIZED ? 20 : 200;
     put_copy("a.so", PROBE_PLUGIN);
     open_pool(&r, CONF_SANDBOX_AUTO);
     alarm(600);
