@@ -192,9 +192,16 @@ static bool feed_one(struct score_http *f)
     return true;
 }
 
+// The pool sends its workers as many jobs ahead as suit them, so the length of its queue tells
+// whether it could take more, not the number of ours.
+static bool has_room(const struct score_http *f)
+{
+    return f->in_pool < f->room || workpool_stats(f->pool).queued < f->room;
+}
+
 static void feed(struct score_http *f)
 {
-    while (f->pool && f->first && !f->closing && f->in_pool < f->room && feed_one(f)) {
+    while (f->pool && f->first && !f->closing && has_room(f) && feed_one(f)) {
     }
 }
 

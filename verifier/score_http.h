@@ -8,8 +8,8 @@
 // order of the items. Errors: {"error": text}.
 //
 // Limits (with those of score_body.h): 32 MiB a body, complete within 60 s; 32 requests at once and
-// 256 MiB of their texts, else 503 with Retry-After. No more items than twice the workers are in
-// the pool, so that a learner's jobs always find room.
+// 256 MiB of their texts, else 503 with Retry-After. Items are given to the pool while its
+// queue is shorter than twice the workers, so that a learner's jobs always find room.
 //
 // Everything but the creation's two HTTP handlers is on the loop thread.
 #ifndef CARAVAN_VERIFIER_SCORE_HTTP_H
@@ -24,7 +24,7 @@
 struct score_http;
 
 // Listens at once; requests wait until score_http_use. token: NULL = none, then only loopback can be
-// bound. room: items that may be in the pool at once, 1 or more.
+// bound. room: the pool's queue is kept this short, 1 or more.
 MUST_CHECK enum err score_http_create(uv_loop_t *loop, const char *address, const char *token,
                                       uint32_t room, struct score_http **out, struct why *why);
 const char *score_http_address(const struct score_http *f);    // as bound
