@@ -29,6 +29,7 @@
 #include <linux/filter.h>
 #include <linux/landlock.h>
 #include <linux/seccomp.h>
+#include <poll.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
@@ -158,10 +159,26 @@ static int fork_into_pid_namespace(const struct sandbox *s)
     if (die_with_parent(s) != 0) {
         return -1;
     }
-    pid_t child = fork();
+    // The outer process keeps the other end for as long as it lives: it may be killed before the
+    // child has asked to die with it, and the child would then wait for jobs for ever.
+    int alive[2];
+    if (pipe2(alive, O_CLOEXEC) != 0) {
+        return -1;
+    }
+    // Without the handlers of pthread_atfork: libuv's would close descriptors by their old numbers.
+    pid_t child = _Fork();
     if (child > 0) {
+        close(alive[0]);
         follow_child(child);
     }
+    close(alive[1]);
+    if (child == 0) {
+        struct pollfd outer = {.fd = alive[0]};
+        if (die_with_parent(s) != 0 || poll(&outer, 1, 0) != 0) {
+            _exit(255);
+        }
+    }
+    close(alive[0]);
     return child;
 }
 
