@@ -15,10 +15,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "verifier/pluginline.h"
 #include "verifier/sandbox.h"
 
-enum { FROM = 3, TO = 4, KEEP_BYTES = 1 << 20 };
+enum { FROM = 3, TO = 4, KEEP_BYTES = 1 << 20, LINGER_NS = 50000000 };
 
 static pid_t program;
 static char input[PLUGINLINE_MAX];
@@ -42,11 +43,16 @@ static _Noreturn void become(const char *path, const int to[2], const int from[2
     _exit(127);
 }
 
-// The program has ended or will not go on: its last words.
+// The program has ended or will not go on: its last words. Its pipes close a moment before its
+// status is known; there is no call left to sleep with.
 static enum err last_words(struct why *why)
 {
     int status = 0;
-    if (waitpid(program, &status, WNOHANG) != program) {
+    pid_t ended = 0;
+    for (uint64_t until = clock_mono_ns() + LINGER_NS; ended == 0 && clock_mono_ns() < until;) {
+        ended = waitpid(program, &status, WNOHANG);
+    }
+    if (ended != program) {
         return why_set(why, ERR_CLOSED, "the program closed its output");
     }
     if (WIFSIGNALED(status)) {
