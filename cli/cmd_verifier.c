@@ -167,14 +167,16 @@ static enum err check_case(const json_t *in, const char *where, struct why *why)
     return ERR_OK;
 }
 
-// The row's list of checks: the one that the case names, or the plug-in's first.
+// The row's list of checks: the one that the case names, or the plug-in's first. With a weight, the
+// reward is the value itself.
 static char *checks_of(const struct bench *b, const json_t *in)
 {
     struct plugins_check first = {.id = ""};
     const json_t *kwargs = json_object_get(in, "kwargs");
     const char *id = json_string_value(json_object_get(in, "check"));
     (void)plugins_check_at(workpool_plugins(b->pool), 0, &first);
-    json_t *list = json_pack("[{s:s, s:O?}]", "id", id ? id : first.id, "kwargs", kwargs);
+    json_t *list = json_pack("[{s:s, s:O?, s:i}]", "id", id ? id : first.id, "kwargs", kwargs,
+                             "weight", 1);
     char *text = list ? json_dumps(list, JSON_COMPACT) : NULL;
     json_decref(list);
     return text;
