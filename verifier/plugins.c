@@ -282,6 +282,7 @@ static void on_ready(void *arg, enum err e, enum sandbox_level level, const char
         refuse(l, why.text);
         l->next = NULL;
         drop(g, crew_close);
+        p->changed(p->arg);
     }
     scan(p);
 }

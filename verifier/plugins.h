@@ -32,7 +32,7 @@ struct plugins_check {
     const char *doc, *file;
 };
 
-// `changed` is called after every change of what is offered, and once when the first look at the
+// `changed` is called after every change of what is offered or refused, and once when the first look at the
 // folder is over, even if it is empty. Errors: ERR_NOT_FOUND, no such folder.
 MUST_CHECK enum err plugins_create(uv_loop_t *loop, const struct plugins_config *c,
                                    void (*changed)(void *arg), void *arg, struct plugins **out,

@@ -342,8 +342,12 @@ static void on_get(void *arg, const char *path, struct http_reply *out)
 {
     struct score_http *f = arg;
     struct score_snapshot s;
-    WITH_LOCK(f, s = f->snapshot);
+    WITH_LOCK(f, {
+        s = f->snapshot;
+        s.plugins = s.plugins ? strdup(s.plugins) : NULL;
+    });
     score_pages_render(&s, path, out);
+    free(s.plugins);
 }
 
 // ---- life, loop thread ----
@@ -392,8 +396,19 @@ void score_http_use(struct score_http *f, struct workpool *pool)
     f->pool = pool;
 }
 
+void score_http_plugins(struct score_http *f)
+{
+    char *now = score_pages_plugins(workpool_plugins(f->pool)), *was;
+    WITH_LOCK(f, {
+        was = f->snapshot.plugins;
+        f->snapshot.plugins = now;
+    });
+    free(was);
+}
+
 void score_http_ready(struct score_http *f, const char *detail)
 {
+    score_http_plugins(f);
     WITH_LOCK(f, {
         f->snapshot.ready = true;
         (void)snprintf(f->snapshot.detail, sizeof f->snapshot.detail, "%s", detail);
@@ -434,5 +449,6 @@ void score_http_destroy(struct score_http *f)
     http_server_destroy(f->server);
     mailbox_destroy(f->box);
     pthread_mutex_destroy(&f->lock);
+    free(f->snapshot.plugins);
     free(f);
 }

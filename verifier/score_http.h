@@ -29,6 +29,7 @@ MUST_CHECK enum err score_http_create(uv_loop_t *loop, const char *address, cons
                                       uint32_t room, struct score_http **out, struct why *why);
 const char *score_http_address(const struct score_http *f);    // as bound
 void score_http_use(struct score_http *f, struct workpool *pool);
+void score_http_plugins(struct score_http *f);    // what the pool's plug-ins offer has changed
 // From now on /healthz is fine. detail: "sandbox=full".
 void score_http_ready(struct score_http *f, const char *detail);
 // A job of the pool that came another way, for /metrics.

@@ -146,6 +146,30 @@ static char *dump(json_t *v, size_t flags)
     return text;
 }
 
+char *score_pages_plugins(const struct plugins *plugins)
+{
+    json_t *offered = json_array(), *refused = json_array();
+    struct plugins_check c;
+    const char *text;
+    for (size_t i = 0; plugins && plugins_check_at(plugins, i, &c); i++) {
+        json_array_append_new(offered, json_pack("{s:s, s:s, s:s, s:[], s:s, s:s}", "id", c.id,
+                                                 "version", c.version, "kind", "plug-in", "args",
+                                                 "doc", c.doc, "file", c.file));
+    }
+    for (size_t i = 0; plugins && (text = plugins_refusal_at(plugins, i)) != NULL; i++) {
+        json_array_append_new(refused, json_string(text));
+    }
+    return dump(json_pack("{s:o, s:o}", "offered", offered, "refused", refused), JSON_COMPACT);
+}
+
+static json_t *plugins_in(const struct score_snapshot *s, const char *key)
+{
+    json_t *all = s->plugins ? json_loads(s->plugins, 0, NULL) : NULL;
+    json_t *list = json_incref(json_object_get(all, key));
+    json_decref(all);
+    return list ? list : json_array();
+}
+
 static char *status(const struct score_snapshot *s)
 {
     json_t *unscored = json_object();
@@ -165,6 +189,7 @@ static char *status(const struct score_snapshot *s)
         (json_int_t)s->requests_scored, "invalid", (json_int_t)s->requests_invalid, "busy",
         (json_int_t)s->requests_busy, "gone", (json_int_t)s->requests_gone, "items",
         (json_int_t)s->items_total);
+    json_object_set_new(v, "plugins_refused", plugins_in(s, "refused"));
     return dump(v, JSON_INDENT(1));
 }
 
@@ -187,7 +212,7 @@ static json_t *args_of(const struct check_row *row)
     return args;
 }
 
-static char *checks(void)
+static char *checks(const struct score_snapshot *s)
 {
     static const char *const kinds[] = {
         [CHECK_INSTRUCTION] = "instruction",
@@ -202,6 +227,9 @@ static char *checks(void)
                                               row->version, "kind", kinds[row->kind], "args",
                                               args_of(row), "doc", row->doc));
     }
+    json_t *plugged = plugins_in(s, "offered");
+    json_array_extend(list, plugged);
+    json_decref(plugged);
     return dump(list, JSON_INDENT(1));
 }
 
@@ -251,7 +279,7 @@ void score_pages_render(const struct score_snapshot *s, const char *path, struct
     if (strcmp(path, "/status") == 0) {
         out->body = status(s);
     } else if (strcmp(path, "/checks") == 0) {
-        out->body = checks();
+        out->body = checks(s);
     } else if (strcmp(path, "/metrics") == 0) {
         out->content_type = "text/plain; version=0.0.4; charset=utf-8";
         out->body = metrics(s);

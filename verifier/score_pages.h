@@ -34,10 +34,14 @@ struct score_snapshot {
     uint64_t unscored[SCORE_CAUSE_COUNT];
     uint64_t latency[SCORE_PAGES_BUCKETS];    // jobs by bucket, not summed up
     uint64_t latency_us_total;
+    char *plugins;    // score_pages_plugins, or NULL; owned by whoever holds the snapshot
 };
 
 // Counts a finished job.
 void score_pages_count(struct score_snapshot *s, const struct score_result *r, uint32_t elapsed_us);
+// What the folder of plug-ins offers and what it refuses, as JSON text (free()); loop thread.
+// plugins NULL: none.
+char *score_pages_plugins(const struct plugins *plugins);
 // Answers a GET; 404 for a page that is not here, 405 for /score.
 void score_pages_render(const struct score_snapshot *s, const char *path, struct http_reply *out);
 // {"error": text}; a text that is no UTF-8 is made so.

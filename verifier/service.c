@@ -471,6 +471,9 @@ static void on_checks_changed(void *arg)
 {
     struct service *s = arg;
     s->checks_changed = s->bus != NULL;
+    if (s->http) {
+        score_http_plugins(s->http);
+    }
     if (s->bus && s->session.greeted) {
         say_hello(s);
     }
