@@ -7,8 +7,93 @@
 #include <string.h>
 
 #include "cli/commands.h"
+#include "cli/data_check.h"
 #include "cli/decontaminate.h"
 #include "cli/ngrams.h"
+#include "common/pool.h"
+
+// ---- check ----
+
+enum { SUMS_LISTED = 20 };
+
+struct check_options {
+    const char *sandbox, *plugins;
+    int64_t workers, deadline_ms;
+};
+
+static const struct arg check_args[] = {
+    {"sandbox", ARG_TEXT, offsetof(struct check_options, sandbox), 0, 0, "LEVEL",
+     "auto, full, seccomp or none (default auto: the best that works, never none)"},
+    {"workers", ARG_INT, offsetof(struct check_options, workers), 0, DATA_CHECK_WINDOW, "N",
+     "worker processes, 0 = cores (default 0)"},
+    {"deadline-ms", ARG_INT, offsetof(struct check_options, deadline_ms), 1, 3600000, "N",
+     "wall time of one row's check, then its worker is killed (default 5000)"},
+    {"plugins", ARG_TEXT, offsetof(struct check_options, plugins), 0, 0, "DIR",
+     "folder of verifiers of your own (default: none)"},
+    {0},
+};
+
+static void print_sums(const char *path, struct data_check_sums *s)
+{
+    printf("%s: %zu rows, %zu problems; %zu reference answers, %zu pass\n", path, s->rows,
+           s->problems, s->references, s->references_passed);
+    if (s->problems) {
+        printf("by cause\n");
+        tally_print(&s->causes, SUMS_LISTED, stdout);
+    }
+    if (s->checks.len) {
+        printf("by check\n");
+        tally_print(&s->checks, SUMS_LISTED, stdout);
+    }
+}
+
+static int run_check(const struct command *self, int argc, char **argv)
+{
+    struct check_options o = {.sandbox = "auto", .plugins = "", .deadline_ms = 5000};
+    struct words words;
+    struct why why;
+    enum conf_sandbox level;
+    int rc = args_parse(self, argc, argv, &o, &words);
+    if (rc >= 0) {
+        return rc;
+    }
+    if (!conf_sandbox_parse(o.sandbox, &level)) {
+        return cli_complain(self, "--sandbox: '%s', expected auto, full, seccomp or none",
+                            o.sandbox);
+    }
+    size_t workers = o.workers ? (size_t)o.workers : MIN((size_t)pool_cores(), DATA_CHECK_WINDOW);
+    const struct workpool_config c = {.n_workers = (uint32_t)workers,
+                                      .sandbox = level,
+                                      .deadline_ms = (uint32_t)o.deadline_ms,
+                                      .recycle_jobs = 10000,
+                                      .plugins = o.plugins};
+    struct data_check_sums sums;
+    enum err e = data_check_run(words.v[0], &c, stdout, &sums, &why);
+    if (!e && sums.rows == 0) {
+        e = why_set(&why, ERR_INVALID, "%s: no rows", words.v[0]);
+    }
+    if (!e) {
+        print_sums(words.v[0], &sums);
+    }
+    bool in_order = sums.problems == 0;
+    data_check_sums_fini(&sums);
+    if (!e && (fflush(stdout) || ferror(stdout))) {
+        e = why_set(&why, ERR_IO, "writing the answer: %s", err_text(ERR_IO));
+    }
+    return e ? cli_fail(self, &why) : in_order ? CLI_OK : CLI_FAILED;
+}
+
+static const struct command check = {
+    .name = "data check",
+    .synopsis = "FILE",
+    .help = "put every training row to the verifiers that it names",
+    .more = "One line per problem, FILE:LINE: field: what, then sums; exit status 1 when there is "
+            "one. A row's reference_answer, where it has one, must get a reward above 0.",
+    .args = check_args,
+    .min_words = 1,
+    .max_words = 1,
+    .run = run_check,
+};
 
 // ---- decontaminate ----
 
@@ -105,7 +190,7 @@ static const struct arg no_args[] = {{0}};
 
 static int run(const struct command *self, int argc, char **argv)
 {
-    static const struct command *const parts[] = {&decontaminate};
+    static const struct command *const parts[] = {&check, &decontaminate};
     struct words words;
     for (size_t i = 0; argc > 1 && i < ARRAY_LEN(parts); i++) {
         if (strcmp(argv[1], strchr(parts[i]->name, ' ') + 1) == 0) {
