@@ -50,13 +50,13 @@ static bool is_blank(const struct buf *b)
 
 enum err jsonl_next(struct jsonl_reader *r, json_t **out, struct why *why)
 {
-    char where[64];
+    char where[600];
     for (;;) {
         bool more;
         enum err e = read_line(r, &more);
-        snprintf(where, sizeof where, "%s:%zu", r->name, r->number);
+        snprintf(where, sizeof where, "%.560s:%zu", r->name, r->number);
         if (e) {
-            return why_set(why, e, "%s: a line of more than %zu bytes", where, JSONL_LINE_MAX);
+            return why_set(why, e, "%s: a line of more than %zu bytes", where, r->line.max);
         }
         if (!more) {
             return ERR_CLOSED;

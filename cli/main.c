@@ -12,7 +12,7 @@ static const struct {
     const char *title;
     const struct command *commands[8];
 } groups[] = {
-    {"train", {&cmd_run, &cmd_config, &cmd_tasks}},
+    {"train", {&cmd_run, &cmd_config, &cmd_tasks, &cmd_data}},
     {"look", {&cmd_status, &cmd_top, &cmd_samples, &cmd_audit}},
     {"verifiers of your own", {&cmd_verifier}},
     {"use the result", {&cmd_eval, &cmd_export}},

@@ -14,7 +14,7 @@
 #include "common/rng.h"
 #include "proto/limits.h"
 
-enum { MAX_MESSAGES = 256, MAX_LINE_BYTES = 16 << 20 };
+enum { MAX_MESSAGES = 256 };
 #define SHUFFLE_STREAM 0x7461736b73ull
 
 struct tasks {
@@ -26,7 +26,7 @@ struct tasks {
     bool has_order;
 };
 
-static void task_fini(struct task *t)
+void tasks_row_fini(struct task *t)
 {
     free(t->prompt);
     free(t->prompt_text);
@@ -43,7 +43,7 @@ void tasks_destroy(struct tasks *t)
         return;
     }
     for (size_t i = 0; i < t->n; i++) {
-        task_fini(&t->rows[i]);
+        tasks_row_fini(&t->rows[i]);
     }
     hash_destroy(t->hash);
     free(t->order);
@@ -294,6 +294,31 @@ static enum err fill_texts(struct task *t, const json_t *row, const char *where,
     return e;
 }
 
+// The messages are views into row: MAX_MESSAGES places.
+static enum err read_row(const json_t *row, const char *where, struct chat_message *m, size_t *n,
+                         struct task *out, struct why *why)
+{
+    struct task task = {0};
+    if (!json_is_object(row)) {
+        return why_set(why, ERR_INVALID, "%s: expected an object", where);
+    }
+    enum err e = read_messages(row, where, m, n, why);
+    e = e ? e : fill_texts(&task, row, where, &m[*n - 1], why);
+    if (e) {
+        tasks_row_fini(&task);
+        return e;
+    }
+    *out = task;
+    return ERR_OK;
+}
+
+enum err tasks_read_row(const json_t *row, const char *where, struct task *out, struct why *why)
+{
+    struct chat_message m[MAX_MESSAGES];
+    size_t n = 0;
+    return read_row(row, where, m, &n, out, why);
+}
+
 static enum err push(struct tasks *t, const struct task *row)
 {
     if (t->n == t->cap) {
@@ -314,34 +339,28 @@ static enum err add_row(struct tasks *t, const json_t *row, const char *where,
 {
     struct chat_message m[MAX_MESSAGES];
     size_t n = 0;
-    if (!json_is_object(row)) {
-        return why_set(why, ERR_INVALID, "%s: expected an object", where);
-    }
-    enum err e = read_messages(row, where, m, &n, why);
+    struct task task = {0};
+    struct token_ids ids = {0};
+    enum err e = read_row(row, where, m, &n, &task, why);
     if (e) {
         return e;
     }
-    struct task task = {0};
-    struct token_ids ids = {0};
-    e = fill_texts(&task, row, where, &m[n - 1], why);
-    if (!e) {
-        e = tokenizer_chat_ids(tok, m, n, true, &ids, why);
-        if (e) {
-            why_prefix(why, e, "%s", where);
-        }
+    e = tokenizer_chat_ids(tok, m, n, true, &ids, why);
+    if (e) {
+        why_prefix(why, e, "%s", where);
     }
     task.prompt = ids.ids;
     task.n_prompt = ids.n;
     if (!e && (ids.n == 0 || ids.n > MIN(l->max_prompt_tokens, (size_t)LIMIT_PROMPT_TOKENS))) {
         t->refused++;
-        task_fini(&task);
+        tasks_row_fini(&task);
         return ERR_OK;
     }
     if (!e && push(t, &task)) {
         e = why_set(why, ERR_NOMEM, "%s: out of memory", where);
     }
     if (e) {
-        task_fini(&task);
+        tasks_row_fini(&task);
         return e;
     }
     hash_update(t->hash, task.prompt, task.n_prompt * sizeof *task.prompt);
@@ -391,9 +410,9 @@ static enum err add_line(struct tasks *t, const char *line, size_t len, const ch
     if (is_blank(line, len)) {
         return ERR_OK;
     }
-    if (len > MAX_LINE_BYTES) {
-        return why_set(why, ERR_LIMIT, "%s: a line of %zu bytes, at most %d", where, len,
-                       MAX_LINE_BYTES);
+    if (len > TASKS_LINE_MAX) {
+        return why_set(why, ERR_LIMIT, "%s: a line of %zu bytes, at most %zu", where, len,
+                       TASKS_LINE_MAX);
     }
     json_t *row;
     enum err e = json_parse(line, len, where, &row, why);

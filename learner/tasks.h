@@ -12,8 +12,11 @@
 #include <stdint.h>
 
 #include "common/hash.h"
+#include "common/json.h"
 #include "learner/taskgen.h"
 #include "model/tokenizer.h"
+
+#define TASKS_LINE_MAX ((size_t)16 << 20)    // bytes of one row
 
 struct task {
     uint32_t *prompt;
@@ -25,6 +28,11 @@ struct task {
     char *kind;
     char *needs;    // names of the checks that score it, separated by newlines
 };
+
+// One row, not tokenised: prompt stays NULL. where: "FILE:LINE". For who only looks at rows.
+MUST_CHECK enum err tasks_read_row(const json_t *row, const char *where, struct task *out,
+                                   struct why *why);
+void tasks_row_fini(struct task *t);    // zeroed struct is fine
 
 struct tasks;
 struct tasks_limits {
