@@ -66,7 +66,7 @@ static const char *const denied[] = {
 static const struct {
     const char *what, *cause;
 } ended[] = {
-    {"spin", "timeout after 300 ms"},
+    {"spin", "timeout after 1000 ms"},
     {"flood", "reply from the worker"},    // oversized, or no reply at all
     {"crash", "crash SIGSEGV"},
 };
@@ -75,8 +75,8 @@ static void deny_table(enum conf_sandbox sandbox, enum sandbox_level level)
 {
     struct poolrig r;
     struct workpool_config c = poolrig_config(sandbox);
-    c.deadline_ms = 300;
-    c.memory_mb = 256;
+    c.deadline_ms = 1000;
+    c.memory_mb = 128;
     poolrig_open(&r, &c);
     if (r.ready_err) {
         print_message("level %s: %s\n", sandbox_level_name(level), r.ready_text);
