@@ -30,6 +30,18 @@ static struct reading read_text(struct math_forest *f, struct pyspan text, unsig
     return r;
 }
 
+// The usual reading, or the first that can be read: "[55,136)" is an interval and no number.
+static struct reading read_any(struct math_forest *f, struct pyspan text, unsigned usual)
+{
+    struct reading r = read_text(f, text, usual);
+    for (unsigned i = 1; i < MATH_READINGS && r.node == MATH_NONE && !r.noted && !f->broken; i++) {
+        if ((i & ~r.others) == 0) {
+            r.node = read_text(f, text, i | usual).node;
+        }
+    }
+    return r;
+}
+
 static bool is_letter(struct pyspan s, size_t i)
 {
     return i < s.n && py_isalpha(s.cp[i]);
@@ -100,7 +112,7 @@ static enum math_verdict compare_readings(struct math_forest *f, struct pyspan t
                                           struct pyspan answer, unsigned usual)
 {
     enum math_verdict best = MATH_DIFFERENT;
-    struct reading t0 = read_text(f, truth, usual), a0 = read_text(f, answer, usual);
+    struct reading t0 = read_any(f, truth, usual), a0 = read_any(f, answer, usual);
     if (a0.node == MATH_NONE && t0.node != MATH_NONE) {
         return a0.noted || f->broken ? MATH_UNDECIDED : MATH_DIFFERENT;
     }
@@ -145,7 +157,7 @@ enum math_verdict math_equiv(struct scratch *s, struct pyspan truth, struct pysp
 bool math_parses(struct scratch *s, struct pyspan text)
 {
     struct math_forest *f = math_forest_create(s);
-    bool parses = read_text(f, text, MATH_USUAL).node != MATH_NONE;
+    bool parses = read_any(f, text, MATH_USUAL).node != MATH_NONE;
     math_forest_fini(f);
     return parses;
 }
