@@ -17,7 +17,7 @@ done
 
 sh deploy/packages.sh test
 CARAVAN_FUZZ_SECONDS=${long:+600}
-export CARAVAN_FUZZ_SECONDS="${CARAVAN_FUZZ_SECONDS:-3}"
+export CARAVAN_FUZZ_SECONDS="${CARAVAN_FUZZ_SECONDS:-5}"
 if [ -n "$long" ]; then
     CARAVAN_MODEL=$(sh deploy/fetch-model.sh models)
     case $CARAVAN_MODEL in /*) ;; *) CARAVAN_MODEL=$PWD/$CARAVAN_MODEL ;; esac

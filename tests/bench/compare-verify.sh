@@ -5,8 +5,9 @@
 #   ifeval    25 ids of IFEval      against the original's checkers, from lm-evaluation-harness
 #   ifeval22  without the language  against the same: langdetect takes most of the time above
 #
-# Ours is `caravan verify` with one sandboxed worker, everything included; theirs is one process,
-# without its imports. Both take turns, so that a change of the machine's load hits both. The table
+# Ours is `caravan verify` with one sandboxed worker, everything included, and then the pool of one
+# worker by itself (verify_bench: what a run uses, without JSON lines); theirs is one process,
+# without its imports. All take turns, so that a change of the machine's load hits both. The table
 # has medians. From the environment: ROWS (600), REPEATS (5), SUITES, and PEERS, the folder of the
 # virtual environment (default $XDG_CACHE_HOME/caravan/peers), which is filled from the Python
 # registry when it is missing.
@@ -47,6 +48,9 @@ for repeat in $(seq "$repeats"); do
             "$work/$suite.ours" 50 >> "$work/$suite.ours.times"
         "$peers/bin/python" "$here/verify_peers/theirs.py" "$suite" "$work/$suite.jsonl" \
             "$work/$suite.theirs" >> "$work/$suite.theirs.times"
+        "$build/bin/verify_bench" --rows "$work/$suite.jsonl" --workers 1 --seconds 3 |
+            sed -n 's/^full *\([0-9]*\).*/\1/p; s/^half.*p99 \([0-9]*\).*/\1/p' | paste -s -d ' ' \
+            >> "$work/$suite.pool"
     done
     echo "compare-verify: repeat $repeat of $repeats" >&2
 done

@@ -2,7 +2,8 @@
 """table.py N FOLDER SUITE…: the medians of compare-verify.sh and their ratios.
 
 FOLDER holds, for each suite, SUITE.ours.times and SUITE.theirs.times (a line for each repeat: wall
-and processor seconds) and SUITE.ours and SUITE.theirs (a verdict a line).
+and processor seconds), SUITE.pool (jobs a second, and p99 at half load in microseconds), and SUITE.ours and
+SUITE.theirs (a verdict a line).
 """
 import statistics
 import sys
@@ -30,6 +31,12 @@ def main():
         print(f"{suite:<10} {n:>4} {n / theirs:>12.0f} {n / ours:>11.0f} {theirs / ours:>6.1f}x "
               f"{theirs_cpu / n * 1e6:>14.1f} {ours_cpu / n * 1e6:>12.1f} "
               f"{theirs_cpu / ours_cpu:>6.1f}x {same:>13.1%} {unscored:>10.1%}")
+    print("the pool by itself   jobs/s    ratio   p99 at half load")
+    for suite in suites:
+        theirs = column(f"{folder}/{suite}.theirs.times", 0)
+        pool = column(f"{folder}/{suite}.pool", 0)
+        p99 = column(f"{folder}/{suite}.pool", 1)
+        print(f"{suite:<16} {pool:>10.0f} {pool * theirs / n:>7.1f}x {p99 / 1000:>10.2f} ms")
 
 
 if __name__ == "__main__":
