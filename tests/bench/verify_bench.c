@@ -5,19 +5,22 @@
 // The rows are those that `caravan verify` reads; they are read before the clock starts and then
 // go round and round. First the pool is kept full: jobs a second and the processor time of this
 // process per job (the workers' own is what remains of the machine). Then it gets jobs at half that
-// rate, evenly spaced, and the table shows the time from submission to verdict.
+// rate, evenly spaced or as many as are due every 50 us, and the table shows the time from submission to verdict.
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
 #include <uv.h>
 
 #include "common/clock.h"
 #include "tests/bench/kit.h"
 #include "verifier/workpool.h"
 
-enum { MAX_ROWS = 100000, AHEAD = 512, MAX_TIMES = 4000000 };
+enum { MAX_ROWS = 100000, AHEAD = 512, MAX_TIMES = 4000000, TICK_NS = 50000 };
 
 struct row {
     char *dataset, *checks, *truth;
@@ -33,7 +36,8 @@ struct job {
 
 struct bench {
     uv_loop_t loop;
-    uv_idle_t spin;    // keeps the loop from sleeping past the next job's time
+    int clock;         // timerfd: libuv's own timers are as coarse as a millisecond
+    uv_poll_t pace;    // on it
     struct workpool *pool;
     struct row *rows;
     size_t n_rows, next_row;
@@ -158,9 +162,22 @@ static void feed(struct bench *b)
     }
 }
 
-static void on_spin(uv_idle_t *h)
+static void on_pace(uv_poll_t *h, int status, int events)
 {
-    feed(h->data);
+    struct bench *b = h->data;
+    uint64_t ticks;
+    (void)status;
+    (void)events;
+    if (read(b->clock, &ticks, sizeof ticks) > 0) {
+        feed(b);
+    }
+}
+
+static void set_pace(struct bench *b, uint64_t ns)
+{
+    struct timespec t = {.tv_nsec = (long)ns};
+    struct itimerspec every = {.it_interval = t, .it_value = t};
+    CHECK(timerfd_settime(b->clock, 0, &every, NULL) == 0);
 }
 
 static void on_ready(void *arg, enum err e, enum sandbox_level level, const char *text)
@@ -182,12 +199,12 @@ static void run_for(struct bench *b, double seconds)
     b->end_ns = b->next_ns + (uint64_t)(seconds * 1e9);
     feed(b);
     if (!b->full_load) {
-        uv_idle_start(&b->spin, on_spin);
+        set_pace(b, MAX(b->gap_ns, TICK_NS));
     }
     while (b->feeding || b->in_flight > 0) {
         uv_run(&b->loop, UV_RUN_ONCE);
     }
-    uv_idle_stop(&b->spin);
+    set_pace(b, 0);
 }
 
 static int by_size(const void *a, const void *b)
@@ -230,8 +247,10 @@ int main(int argc, char **argv)
     read_rows(&b, rows);
     b.times_us = malloc(MAX_TIMES * sizeof *b.times_us);
     CHECK(b.times_us && uv_loop_init(&b.loop) == 0);
-    uv_idle_init(&b.loop, &b.spin);
-    b.spin.data = &b;
+    b.clock = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    CHECK(b.clock >= 0 && uv_poll_init(&b.loop, &b.pace, b.clock) == 0);
+    b.pace.data = &b;
+    uv_poll_start(&b.pace, UV_READABLE, on_pace);
     if (workpool_create(&b.loop, &c, on_ready, &b, &b.pool, &why)) {
         fprintf(stderr, "verify_bench: %s\n", why.text);
         return 1;
@@ -254,7 +273,7 @@ int main(int argc, char **argv)
     printf("half  %10.0f jobs/s, p50 %.0f us, p99 %.0f us, most %.0f us\n",
            (double)b.n_times / (double)seconds, (double)b.times_us[b.n_times / 2],
            (double)b.times_us[b.n_times * 99 / 100], (double)b.times_us[b.n_times - 1]);
-    uv_close((uv_handle_t *)&b.spin, NULL);
+    uv_close((uv_handle_t *)&b.pace, NULL);
     workpool_close(b.pool, on_closed, NULL);
     uv_run(&b.loop, UV_RUN_DEFAULT);
     workpool_destroy(b.pool);
