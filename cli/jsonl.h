@@ -18,7 +18,7 @@ struct jsonl_reader {
     FILE *in;
     const char *name;    // "stdin", or a path
     struct buf line;     // as it was read, without its end; its max bounds a line
-    size_t number;    // of the line, from 1
+    size_t number;       // of the line, from 1
 };
 void jsonl_reader_init(struct jsonl_reader *r, FILE *in, const char *name);
 void jsonl_reader_fini(struct jsonl_reader *r);

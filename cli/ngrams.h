@@ -9,8 +9,9 @@
 // words: with E grams in the index and T in all texts, E * T / 2^64 of them are expected to be taken
 // for others (10 million and 1 billion: 0.0005), each of which covers n words of one row at most.
 //
-// Memory is that of the rows: about 30 bytes a word. Texts leave nothing behind but which grams
-// have occurred. One thread.
+// Memory is that of the rows: about 70 bytes a word at its peak. Texts leave nothing behind but
+// which grams have occurred. Time of a match: its text, and the length of each row that shares one
+// of its rarer grams. One thread.
 #ifndef CARAVAN_CLI_NGRAMS_H
 #define CARAVAN_CLI_NGRAMS_H
 
