@@ -62,6 +62,7 @@ struct crew {
     uv_loop_t *loop;
     struct crew_config c;
     struct member *members;
+    uint32_t n_members;    // one more than n_workers
     struct queue waiting;
     enum sandbox_level level;
     bool settled, broken, retiring, closing;
@@ -159,7 +160,7 @@ static void on_flush(uv_prepare_t *h)
 {
     struct crew *c = h->data;
     uv_prepare_stop(h);
-    for (uint32_t i = 0; i < c->c.n_workers; i++) {
+    for (uint32_t i = 0; i < c->n_members; i++) {
         workslot_flush(&c->members[i].slot);
     }
 }
@@ -181,17 +182,32 @@ static void send_job(struct member *m, struct job *j)
     (void)uv_prepare_start(&m->crew->flush, on_flush);
 }
 
-// The member that may take a job and has the least to do.
+// Of two that may take a job: the one with less to do, and of two idle ones the one that is nearer
+// to its replacement, so that they do not all come to it together.
+static bool is_better(const struct member *a, const struct member *b)
+{
+    return a->window.n != b->window.n ? a->window.n < b->window.n : a->sent > b->sent;
+}
+
+static uint32_t count_busy(const struct crew *c)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < c->n_members; i++) {
+        n += c->members[i].window.n > 0;
+    }
+    return n;
+}
+
+// Who gets the next job; one member more than may work at a time stands ready for one that is being
+// replaced.
 static struct member *least_busy(struct crew *c)
 {
     struct member *best = NULL;
-    for (uint32_t i = 0; i < c->c.n_workers; i++) {
+    bool all_work = count_busy(c) >= c->c.n_workers;
+    for (uint32_t i = 0; i < c->n_members; i++) {
         struct member *m = &c->members[i];
-        if (may_take(m) && (!best || m->window.n < best->window.n)) {
+        if (may_take(m) && !(all_work && m->window.n == 0) && (!best || is_better(m, best))) {
             best = m;
-            if (m->window.n == 0) {
-                break;
-            }
         }
     }
     return best;
@@ -199,7 +215,7 @@ static struct member *least_busy(struct crew *c)
 
 static void dispatch(struct crew *c)
 {
-    for (uint32_t i = 0; i < c->c.n_workers && !c->closing; i++) {
+    for (uint32_t i = 0; i < c->n_members && !c->closing; i++) {
         struct member *m = &c->members[i];
         if (m->slot.state == WORKSLOT_UP && m->window.n == 0 && m->suspects.n > 0) {
             send_job(m, queue_pop(&m->suspects));
@@ -214,7 +230,7 @@ static void dispatch(struct crew *c)
 static void close_if_done(struct crew *c)
 {
     uint32_t held = c->waiting.n;
-    for (uint32_t i = 0; i < c->c.n_workers; i++) {
+    for (uint32_t i = 0; i < c->n_members; i++) {
         held += c->members[i].window.n + c->members[i].suspects.n;
     }
     if (c->retiring && held == 0 && !c->closing) {
@@ -254,7 +270,7 @@ static void fail_waiting(struct crew *c, const char *cause)
     for (uint32_t n = c->waiting.n; n > 0 && c->waiting.first; n--) {
         fail_job(c, queue_pop(&c->waiting), text);
     }
-    for (uint32_t i = 0; i < c->c.n_workers; i++) {
+    for (uint32_t i = 0; i < c->n_members; i++) {
         struct member *m = &c->members[i];
         for (uint32_t n = m->suspects.n; n > 0 && m->slot.state != WORKSLOT_UP; n--) {
             fail_job(c, queue_pop(&m->suspects), text);
@@ -271,7 +287,7 @@ static void on_ready(void *owner, struct workslot *s, const struct jobframe_repl
     c->start_failures = 0;
     if (!c->settled) {
         c->settled = true;
-        for (uint32_t i = 1; i < c->c.n_workers; i++) {
+        for (uint32_t i = 1; i < c->n_members; i++) {
             launch(&c->members[i]);
         }
         if (c->ready) {
@@ -395,7 +411,8 @@ enum err crew_create(uv_loop_t *loop, const struct crew_config *config, crew_rea
 {
     struct crew *c = calloc(1, sizeof *c);
     if (c) {
-        c->members = calloc(config->n_workers, sizeof *c->members);
+        c->n_members = config->n_workers + 1;
+        c->members = calloc(c->n_members, sizeof *c->members);
     }
     if (!c || !c->members) {
         free(c);
@@ -411,7 +428,7 @@ enum err crew_create(uv_loop_t *loop, const struct crew_config *config, crew_rea
     uv_unref((uv_handle_t *)&c->flush);
     c->flush.data = c;
     c->open = 1;
-    for (uint32_t i = 0; i < config->n_workers; i++) {
+    for (uint32_t i = 0; i < c->n_members; i++) {
         struct member *m = &c->members[i];
         m->crew = c;
         queue_init(&m->window);
@@ -452,11 +469,12 @@ struct crew_stats crew_stats(const struct crew *c)
 {
     struct crew_stats s = c->stats;
     s.queued = c->waiting.n;
-    for (uint32_t i = 0; i < c->c.n_workers; i++) {
+    for (uint32_t i = 0; i < c->n_members; i++) {
         const struct member *m = &c->members[i];
         s.workers += m->slot.state == WORKSLOT_UP;
-        s.busy += m->window.n > 0;
     }
+    s.workers = MIN(s.workers, c->c.n_workers);
+    s.busy = count_busy(c);
     return s;
 }
 
@@ -497,13 +515,13 @@ static void fail_all(struct crew *c, struct queue *q)
 // All processes gone: the jobs they held, then the handles.
 static void check_closed(struct crew *c)
 {
-    for (uint32_t i = 0; i < c->c.n_workers; i++) {
+    for (uint32_t i = 0; i < c->n_members; i++) {
         if (c->members[i].slot.state != WORKSLOT_EMPTY) {
             return;
         }
     }
     uv_close((uv_handle_t *)&c->flush, on_flush_closed);
-    for (uint32_t i = 0; i < c->c.n_workers; i++) {
+    for (uint32_t i = 0; i < c->n_members; i++) {
         struct member *m = &c->members[i];
         fail_all(c, &m->window);
         fail_all(c, &m->suspects);
@@ -521,7 +539,7 @@ void crew_close(struct crew *c, void (*closed)(void *arg), void *arg)
     }
     c->closing = true;
     fail_all(c, &c->waiting);
-    for (uint32_t i = 0; i < c->c.n_workers; i++) {
+    for (uint32_t i = 0; i < c->n_members; i++) {
         uv_timer_stop(&c->members[i].pause);
         workslot_kill(&c->members[i].slot);
     }

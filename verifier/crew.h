@@ -6,7 +6,8 @@
 // deadline of a job starts when it is the oldest unanswered one of its worker. A worker that is
 // lost with several jobs in its window leaves it open whose fault that was: these jobs run again
 // one at a time, and only a job that loses a worker while it is alone is counted for it. After
-// CREW_RETRIES more tries it is unscored with the last cause.
+// CREW_RETRIES more tries it is unscored with the last cause. One worker more than n_workers is kept
+// ready, so that replacing one, after recycle_jobs or a loss, makes nobody wait.
 #ifndef CARAVAN_VERIFIER_CREW_H
 #define CARAVAN_VERIFIER_CREW_H
 
