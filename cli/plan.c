@@ -120,7 +120,8 @@ static enum err print_memory(const struct conf *c, const struct model_config *m,
                               .max_context = (size_t)m->max_positions};
     size_t two = 2 * weights_memory(m, t, false), kv = (size_t)c->actor_kv_mb << 20;
     size_t scratch = model_memory(m, &al), actor = two + kv + scratch + PROCESS_BYTES;
-    size_t verifier = PROCESS_BYTES + (size_t)c->verifier_workers * WORKER_BYTES;
+    // One worker more stands ready.
+    size_t verifier = PROCESS_BYTES + ((size_t)c->verifier_workers + 1) * WORKER_BYTES;
     double total = MIB(learner + PROCESS_BYTES) + (double)c->actor_count * MIB(actor) +
                    (double)c->verifier_count * MIB(verifier);
     enum err e = buf_printf(
