@@ -3,6 +3,7 @@
 #include "tests/verifier/support.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -39,7 +40,7 @@ struct learner {
     unsigned hellos, heartbeats, parked, verdict_messages;
     struct msg_incarnation incarnation;
     size_t n_checks_offered;
-    bool offers_gsm8k;
+    bool offers_gsm8k, offers_plugin;
     char detail[64];
     uint64_t held_in_heartbeat;
     double jobs_stat;
@@ -65,6 +66,7 @@ static void answer_hello(struct learner *l, struct bus_request *req)
     l->n_checks_offered = h->n_checks;
     for (size_t i = 0; i < h->n_checks; i++) {
         l->offers_gsm8k = l->offers_gsm8k || strcmp(h->checks[i].name.data, "gsm8k") == 0;
+        l->offers_plugin = l->offers_plugin || strcmp(h->checks[i].name.data, "probe:do") == 0;
     }
     snprintf(l->detail, sizeof l->detail, "%s", h->detail.data);
     struct msg reply = {.type = MSG_WELCOME,
@@ -442,9 +444,53 @@ static void no_worker_outlives_a_killed_daemon(void **state)
     finish(&l);
 }
 
+static void copy_file(const char *from, const char *to)
+{
+    char chunk[8192];
+    ssize_t n;
+    int in = open(from, O_RDONLY), out = open(to, O_CREAT | O_WRONLY, 0644);
+    assert_true(in >= 0 && out >= 0);
+    while ((n = read(in, chunk, sizeof chunk)) > 0) {
+        assert_int_equal(write(out, chunk, (size_t)n), n);
+    }
+    close(in);
+    close(out);
+}
+
+static void a_plugin_that_comes_later_is_offered_and_scores(void **state)
+{
+    (void)state;
+    static const struct msg_score_job job = {.sample_id = 5,
+                                             .attempt = 1,
+                                             .checks = {"[{\"id\":\"probe:do\"}]", 19},
+                                             .response = {"fine", 4},
+                                             .finish = MSG_FINISH_STOP};
+    struct learner l;
+    char plugin[128];
+    listen_on_bus(&l);
+    snprintf(plugin, sizeof plugin, "%s/p.so", l.folder);
+    char *args[] = {(char *)VERIFIER, "--connect", l.address, "--workers", "1",
+                    "--plugins",      l.folder,    NULL};
+    spawn_daemon(&l, args);
+    UNTIL(&l, l.hellos == 1 && l.parked == 1);
+    assert_false(l.offers_plugin);
+    copy_file(PROBE_PLUGIN, plugin);
+    UNTIL(&l, l.offers_plugin);
+    assert_int_equal(l.hellos, 2);
+    struct msg reply = {.type = MSG_SCORE_WORK,
+                        .score_work = {.jobs = &job, .n_jobs = 1, .newest_version = 1}};
+    bus_reply(l.parked_lease, &reply);
+    UNTIL(&l, l.n_verdicts == 1);
+    assert_int_equal(l.verdicts[0].outcome, MSG_OUTCOME_SCORE);
+    assert_int_equal(l.verdicts[0].n_components, 1);
+    unlink(plugin);
+    stop_daemon(&l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_plugin_that_comes_later_is_offered_and_scores),
         cmocka_unit_test(leased_jobs_come_back_as_verdicts),
         cmocka_unit_test(an_unacknowledged_verdict_is_sent_again),
         cmocka_unit_test(a_verdict_refused_for_its_content_is_let_go),
