@@ -18,12 +18,18 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "verifier/cgroup.h"
 #include "verifier/workslot.h"
 
 #define START_TRIES 5
 #define START_PAUSE_MS 200
 // Processor seconds a worker may use beyond what its jobs' deadlines allow.
 #define CPU_GRACE_S 60
+
+// Of a worker's control group: processes, and memory beside what it may map.
+#define GROUP_PIDS 8
+#define GROUP_PROGRAM_PIDS 80
+#define GROUP_SPARE_BYTES (96u << 20)
 
 #define WINDOW_NS 1000000    // of work ahead
 #define WINDOW_MAX 64        // jobs
@@ -55,6 +61,7 @@ struct member {
     double job_ns;            // what one takes, smoothed
     uint64_t since_ns;        // the last reply, or the first job after a pause
     uint32_t answered;        // in this batch
+    char group[48];           // its control group; "": none
     uv_timer_t pause;         // before the next start after a failed one
 };
 
@@ -240,9 +247,39 @@ static void close_if_done(struct crew *c)
 
 // ---- workers ----
 
+// A worker without its group still has the sandbox's own limits: a group that cannot be made is
+// no reason to score nothing.
+static int open_group(struct member *m)
+{
+    static uint64_t made;
+    const struct crew_config *c = &m->crew->c;
+    bool program = c->host && strcmp(c->host, "program") == 0;
+    int fd = -1;
+    m->group[0] = 0;
+    if (c->cgroup) {
+        (void)snprintf(m->group, sizeof m->group, "worker-%d-%llu", (int)getpid(),
+                       (unsigned long long)++made);
+        if (cgroup_make(c->cgroup, m->group, ((uint64_t)c->memory_mb << 20) + GROUP_SPARE_BYTES,
+                        program ? GROUP_PROGRAM_PIDS : GROUP_PIDS, &fd, NULL)) {
+            cgroup_remove(c->cgroup, m->group);
+            m->group[0] = 0;
+        }
+    }
+    return fd;
+}
+
+static void close_group(struct member *m)
+{
+    if (m->group[0]) {
+        cgroup_remove(m->crew->c.cgroup, m->group);
+        m->group[0] = 0;
+    }
+}
+
 static void launch(struct member *m)
 {
     struct crew *c = m->crew;
+    int group = open_group(m);
     uint64_t cpu_s = (uint64_t)c->c.deadline_ms * c->c.recycle_jobs / 1000 + CPU_GRACE_S;
     struct workslot_launch l = {
         .binary = c->c.binary,
@@ -252,9 +289,13 @@ static void launch(struct member *m)
         .start_ms = c->c.start_ms,
         .host = c->c.host,
         .host_fd = c->c.host_fd,
+        .group_fd = group,
     };
     m->sent = 0;
     workslot_start(&m->slot, &l);
+    if (group >= 0) {
+        close(group);
+    }
 }
 
 static void on_pause_over(uv_timer_t *t)
@@ -367,6 +408,7 @@ static void on_gone(void *owner, struct workslot *s, enum workslot_end end, cons
     char cause[SCORE_CAUSE_BYTES];
     (void)snprintf(cause, sizeof cause, "%s", why);
     m->answered = 0;
+    close_group(m);
     if (c->closing) {
         check_closed(c);
         return;

@@ -26,6 +26,7 @@ struct crew_config {
     enum conf_sandbox sandbox;    // auto: full, and where that cannot be had seccomp
     const char *host;             // NULL, or the kind of plug-in (workslot.h) …
     int host_fd;                  // … and its file; the crew owns the descriptor
+    const char *cgroup;           // cgroup_base, borrowed; NULL: none
 };
 
 struct crew_stats {

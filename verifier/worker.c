@@ -31,6 +31,7 @@ enum { EXIT_INPUT = 2, EXIT_SANDBOX = 3, EXIT_PLUGIN = 4 };
 struct worker {
     struct sandbox sandbox;
     const char *host;    // NULL, "object", "program"
+    bool joins;          // a control group
     worker_score_fn *score;
     struct askbook book;
     struct pluginhost *plugin;
@@ -55,8 +56,9 @@ static bool parse_arguments(int argc, char **argv, struct worker *w)
 {
     struct sandbox *out = &w->sandbox;
     uint64_t mb, cpu;
-    if ((argc != 7 && argc != 9) || strcmp(argv[1], "--sandbox") != 0 ||
-        strcmp(argv[3], "--memory-mb") != 0 || strcmp(argv[5], "--cpu-s") != 0) {
+    if ((argc != 9 && argc != 11) || strcmp(argv[7], "--group") != 0 ||
+        strcmp(argv[1], "--sandbox") != 0 || strcmp(argv[3], "--memory-mb") != 0 ||
+        strcmp(argv[5], "--cpu-s") != 0) {
         return false;
     }
     if (!sandbox_level_parse(argv[2], &out->level) || !parse_number(argv[4], 1u << 20, &mb) ||
@@ -65,8 +67,9 @@ static bool parse_arguments(int argc, char **argv, struct worker *w)
     }
     out->memory_bytes = mb << 20;
     out->cpu_s = (uint32_t)cpu;
-    w->host = argc == 9 ? argv[8] : NULL;
-    return argc == 7 || strcmp(argv[7], "--host") == 0;
+    w->host = argc == 11 ? argv[10] : NULL;
+    w->joins = strcmp(argv[8], "join") == 0;
+    return argc == 9 || strcmp(argv[9], "--host") == 0;
 }
 
 static void flush(struct worker *w)
@@ -214,6 +217,11 @@ _Noreturn void worker_run(int argc, char **argv, worker_score_fn *score)
     buf_init(&w->in, 2 * JOBFRAME_JOB_MAX);
     buf_init(&w->out, 2 * (JOBFRAME_REPLY_MAX + JOBFRAME_HEAD_BYTES));
     warm_up();
+    if (w->joins && write(w->host ? 4 : 3, "0", 1) != 1) {
+        must(jobframe_put_failed(&w->out, "the worker cannot join its control group"));
+        flush(w);
+        _exit(EXIT_SANDBOX);
+    }
     enum err e = w->host ? pluginhost_enter(w->host, &w->sandbox, &w->plugin, &why)
                          : sandbox_enter(&w->sandbox, &why);
     if (e) {

@@ -17,6 +17,7 @@
 
 #include "common/clock.h"
 #include "common/fs.h"
+#include "verifier/cgroup.h"
 
 #define START_MS 20000
 
@@ -41,7 +42,7 @@ struct request {
 struct workpool {
     uv_loop_t *loop;
     struct workpool_config c;
-    char *binary;
+    char *binary, *cgroup;    // cgroup: NULL where there are none
     struct crew *crew;
     struct plugins *plugins;
     bool closing, told;
@@ -298,7 +299,8 @@ static void crew_config_of(const struct workpool *p, struct crew_config *out)
                                 .recycle_jobs = p->c.recycle_jobs,
                                 .memory_mb = p->c.memory_mb,
                                 .start_ms = START_MS,
-                                .sandbox = p->c.sandbox};
+                                .sandbox = p->c.sandbox,
+                                .cgroup = p->cgroup};
 }
 
 static void start_plugins(struct workpool *p)
@@ -396,6 +398,7 @@ enum err workpool_create(uv_loop_t *loop, const struct workpool_config *c, workp
     p->c.plugins = c->plugins && c->plugins[0] ? c->plugins : NULL;
     p->ready = ready;
     p->ready_arg = arg;
+    p->cgroup = cgroup_base();
     ignore_sigpipe();
     struct crew_config crew;
     crew_config_of(p, &crew);
@@ -488,6 +491,7 @@ void workpool_destroy(struct workpool *p)
         crew_destroy(p->crew);
         plugins_destroy(p->plugins);
         free(p->binary);
+        free(p->cgroup);
         free(p);
     }
 }

@@ -209,16 +209,33 @@ static int spawn(struct workslot *s, uv_loop_t *loop, const struct workslot_laun
     char memory[24], cpu[24];
     (void)snprintf(memory, sizeof memory, "%u", (unsigned)launch->memory_mb);
     (void)snprintf(cpu, sizeof cpu, "%u", (unsigned)launch->cpu_s);
-    const char *args[] = {
-        launch->binary, "--sandbox", sandbox_level_name(launch->level), "--memory-mb", memory,
-        "--cpu-s",      cpu,         launch->host ? "--host" : NULL,    launch->host,  NULL};
+    const char *group = launch->group_fd < 0 ? "none" : "join";
+    const char *args[] = {launch->binary,
+                          "--sandbox",
+                          sandbox_level_name(launch->level),
+                          "--memory-mb",
+                          memory,
+                          "--cpu-s",
+                          cpu,
+                          "--group",
+                          group,
+                          launch->host ? "--host" : NULL,
+                          launch->host,
+                          NULL};
     char *no_environment[] = {NULL};
-    uv_stdio_container_t stdio[4] = {
+    uv_stdio_container_t stdio[5] = {
         {.flags = UV_CREATE_PIPE | UV_READABLE_PIPE, .data.stream = (uv_stream_t *)&s->to},
         {.flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&s->from},
         {.flags = UV_IGNORE},
-        {.flags = UV_INHERIT_FD, .data.fd = launch->host_fd},
     };
+    int n_stdio = 3;
+    const int more[] = {launch->host ? launch->host_fd : -1, launch->group_fd};
+    for (size_t i = 0; i < ARRAY_LEN(more); i++) {
+        if (more[i] >= 0) {
+            stdio[n_stdio].flags = UV_INHERIT_FD;
+            stdio[n_stdio++].data.fd = more[i];
+        }
+    }
     uv_process_options_t options = {
         .file = launch->binary,
         .args = (char **)args,
@@ -227,7 +244,7 @@ static int spawn(struct workslot *s, uv_loop_t *loop, const struct workslot_laun
         .exit_cb = on_exit,
         .flags = UV_PROCESS_DETACHED,
         .stdio = stdio,
-        .stdio_count = launch->host ? 4 : 3,
+        .stdio_count = n_stdio,
     };
     return uv_spawn(loop, &s->process, &options);
 }

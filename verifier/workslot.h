@@ -32,6 +32,7 @@ struct workslot_launch {
     uint32_t memory_mb, cpu_s, start_ms;
     const char *host;    // NULL, or what the worker does with the plug-in: "object", "program"
     int host_fd;         // the plug-in's file, readable; the worker gets it as descriptor 3
+    int group_fd;        // the list of its control group (cgroup.h), which it joins first; -1: none
 };
 
 struct workslot;

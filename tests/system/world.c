@@ -311,7 +311,8 @@ static void logs_are_free_of_sanitizer_reports(const char *run)
         struct why why;
         if (e->d_name[0] != '.' && fs_read_file(path, 64 << 20, &text, &len, &why) == ERR_OK) {
             if (strstr(text, "Sanitizer") || strstr(text, "runtime error:")) {
-                fail_msg("%s:\n%s", path, text);
+                (void)fputs(text, stderr);    // cmocka cuts its messages
+                fail_msg("%s: a sanitizer's report", path);
             }
             free(text);
         }
