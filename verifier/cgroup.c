@@ -4,6 +4,7 @@
 // there is left out, the group still ends everything in it at once (cgroup.kill).
 #include "verifier/cgroup.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -144,4 +145,29 @@ void cgroup_remove(const char *base, const char *name)
         (void)rmdir(group);
     }
     free(group);
+}
+
+// How many are left.
+static size_t sweep_once(const char *base, const char *prefix)
+{
+    size_t left = 0;
+    DIR *d = opendir(base);
+    for (struct dirent *e; d && (e = readdir(d)) != NULL;) {
+        char *group = strncmp(e->d_name, prefix, strlen(prefix)) == 0
+                          ? fs_path("%s/%s", base, e->d_name)
+                          : NULL;
+        left += group && rmdir(group) != 0;
+        free(group);
+    }
+    if (d) {
+        closedir(d);
+    }
+    return left;
+}
+
+void cgroup_sweep(const char *base, const char *prefix, uint32_t wait_ms)
+{
+    for (uint32_t waited = 0; base && sweep_once(base, prefix) > 0 && waited < wait_ms; waited++) {
+        (void)usleep(1000);
+    }
 }

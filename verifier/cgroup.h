@@ -21,7 +21,10 @@ char *cgroup_base_in(const char *mount, const char *membership);
 // ERR_IO with `why`.
 MUST_CHECK enum err cgroup_make(const char *base, const char *name, uint64_t memory_bytes,
                                 uint32_t processes, int *fd, struct why *why);
-// Kills what is left in it and removes it; what cannot be removed yet is left to the next call.
+// Kills what is left in it and removes it, if that can be done at once.
 void cgroup_remove(const char *base, const char *name);
+// Removes the groups under `base` whose names begin with `prefix` and that are empty by now; waits
+// up to wait_ms for those that are not. base NULL is fine.
+void cgroup_sweep(const char *base, const char *prefix, uint32_t wait_ms);
 
 #endif

@@ -257,7 +257,7 @@ static int open_group(struct member *m)
     int fd = -1;
     m->group[0] = 0;
     if (c->cgroup) {
-        (void)snprintf(m->group, sizeof m->group, "worker-%d-%llu", (int)getpid(),
+        (void)snprintf(m->group, sizeof m->group, CREW_GROUP_PREFIX "%d-%llu", (int)getpid(),
                        (unsigned long long)++made);
         if (cgroup_make(c->cgroup, m->group, ((uint64_t)c->memory_mb << 20) + GROUP_SPARE_BYTES,
                         program ? GROUP_PROGRAM_PIDS : GROUP_PIDS, &fd, NULL)) {

@@ -16,6 +16,7 @@
 #include "verifier/sandbox.h"
 
 #define CREW_RETRIES 2
+#define CREW_GROUP_PREFIX "worker-"    // of its workers' control groups
 
 typedef struct uv_loop_s uv_loop_t;
 struct crew;

@@ -20,6 +20,7 @@
 #include "verifier/cgroup.h"
 
 #define START_MS 20000
+#define SWEEP_MS 100    // killed processes leave their groups a moment after they are reaped
 
 struct request {
     struct workpool *pool;
@@ -399,6 +400,7 @@ enum err workpool_create(uv_loop_t *loop, const struct workpool_config *c, workp
     p->ready = ready;
     p->ready_arg = arg;
     p->cgroup = cgroup_base();
+    cgroup_sweep(p->cgroup, CREW_GROUP_PREFIX, 0);    // of a predecessor that was killed
     ignore_sigpipe();
     struct crew_config crew;
     crew_config_of(p, &crew);
@@ -490,6 +492,7 @@ void workpool_destroy(struct workpool *p)
     if (p) {
         crew_destroy(p->crew);
         plugins_destroy(p->plugins);
+        cgroup_sweep(p->cgroup, CREW_GROUP_PREFIX, SWEEP_MS);
         free(p->binary);
         free(p->cgroup);
         free(p);

@@ -129,7 +129,7 @@ static void a_real_group_ends_what_is_in_it(void **state)
     int status = 0;
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_true(WIFSIGNALED(status) && WTERMSIG(status) == 9);
-    cgroup_remove(base, "caravan-test");
+    cgroup_sweep(base, "caravan-test", 1000);
     assert_int_not_equal(access(file, F_OK), 0);
 }
 
