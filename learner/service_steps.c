@@ -59,6 +59,9 @@ static void op_pin(void *arg, uint64_t version, bool pinned)
 static void op_step(void *arg, const struct train_step *step, const json_t *stats)
 {
     struct service *s = arg;
+    if (s->stopping) {
+        return;    // released by one of the journal's last commits: it begins again at the resume
+    }
     json_decref(s->step_stats);
     s->step_stats = json_deep_copy(stats);
     enum err e = train_thread_step(s->train, step);
