@@ -186,7 +186,7 @@ static void spawn_daemon(struct learner *l, char *args[])
     uv_stdio_container_t stdio[4] = {
         {.flags = UV_IGNORE},
         {.flags = UV_IGNORE},
-        {.flags = UV_IGNORE},
+        {.flags = UV_INHERIT_FD, .data.fd = 2},
         {.flags = UV_CREATE_PIPE | UV_READABLE_PIPE, .data.stream = (uv_stream_t *)&l->leash},
     };
     uv_process_options_t options = {.file = args[0],
