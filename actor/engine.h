@@ -39,6 +39,8 @@ struct engine_sample {
     const uint32_t *tokens;
     const float *logprobs;
     size_t n_tokens;
+    // Probability that top-k, top-p and min-p left to choose from, mean over the tokens; 1: all.
+    double kept_mass;
     const struct msg_segment *segments;
     size_t n_segments;
     uint32_t finish;    // enum msg_finish
@@ -53,6 +55,9 @@ struct engine_stats {
     atomic_uint_fast64_t samples_waiting, slots_busy, kv_pages_used, kv_pages_total, version,
         busy_us;
     atomic_uint_fast64_t straddling;    // finished samples that saw more than one version
+    // Sum over decoded tokens of the probability that top-k, top-p and min-p left, in millionths;
+    // over decode_tokens: its mean.
+    atomic_uint_fast64_t kept_mass_e6;
 };
 
 MUST_CHECK enum err engine_create(struct device *d, const struct model_config *c,

@@ -27,6 +27,7 @@ struct sample {
     uint32_t *tokens;
     float *logprobs;
     size_t n, cap;
+    double kept_mass;          // sum over the tokens
     struct segments segs;      // completion positions only; the prompt's stand in the group
     struct page_list pages;    // rows of completion positions
 };

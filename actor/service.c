@@ -344,6 +344,7 @@ static void heartbeat(struct service *s, uint64_t now)
         {msg_text_of("decode_tokens_total"), (double)st->decode_tokens},
         {msg_text_of("prefill_tokens_total"), (double)st->prefill_tokens},
         {msg_text_of("passes_total"), (double)st->passes},
+        {msg_text_of("kept_mass_total"), (double)st->kept_mass_e6 / 1e6},
         {msg_text_of("busy_seconds_total"), (double)st->busy_us / 1e6},
         {msg_text_of("samples_finished_total"), (double)st->samples_finished},
         {msg_text_of("samples_abandoned_total"), (double)st->samples_abandoned},

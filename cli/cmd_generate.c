@@ -42,7 +42,7 @@ struct request {
     uint32_t *ids;
     size_t n;
     int64_t max_tokens, seed, sample_id, top_k;
-    double temperature, top_p;
+    double temperature, top_p, min_p;
 };
 
 static void on_sample(void *arg, const struct engine_sample *s)
@@ -51,10 +51,11 @@ static void on_sample(void *arg, const struct engine_sample *s)
     struct buf text;
     buf_init(&text, 0);
     if (tokenizer_decode(g->m.tokenizer, s->tokens, s->n_tokens, true, &text, &g->why) == ERR_OK) {
-        g->out = json_pack("{s:o, s:o, s:o, s:s}", "ids", jsonl_ids(s->tokens, s->n_tokens), "text",
-                           jsonl_text((const char *)text.data, text.len), "logprobs",
-                           jsonl_floats(s->logprobs, s->n_tokens), "finish_reason",
-                           s->finish == MSG_FINISH_STOP ? "stop" : "length");
+        g->out =
+            json_pack("{s:o, s:o, s:o, s:s, s:f}", "ids", jsonl_ids(s->tokens, s->n_tokens), "text",
+                      jsonl_text((const char *)text.data, text.len), "logprobs",
+                      jsonl_floats(s->logprobs, s->n_tokens), "finish_reason",
+                      s->finish == MSG_FINISH_STOP ? "stop" : "length", "kept_mass", s->kept_mass);
         if (!g->out) {
             (void)why_set(&g->why, ERR_NOMEM, "out of memory");
         }
@@ -106,6 +107,7 @@ static enum err read_request(const struct generator *g, const json_t *in, const 
     e = e ? e : json_opt_int(in, "top_k", 0, 1 << 20, where, &r->top_k, why);
     e = e ? e : json_opt_num(in, "temperature", 0, 1e3, where, &r->temperature, why);
     e = e ? e : json_opt_num(in, "top_p", 1e-6, 1, where, &r->top_p, why);
+    e = e ? e : json_opt_num(in, "min_p", 0, 1, where, &r->min_p, why);
     if (e) {
         return e;
     }
@@ -139,7 +141,8 @@ static enum err complete(struct generator *g, const struct request *r, struct wh
                               .sampling = {.max_tokens = (uint32_t)r->max_tokens,
                                            .temperature = (float)r->temperature,
                                            .top_p = (float)r->top_p,
-                                           .top_k = (uint32_t)r->top_k}};
+                                           .top_k = (uint32_t)r->top_k,
+                                           .min_p = (float)r->min_p}};
     e = engine_add(g->engine, &group, g->stop, g->n_stop, why);
     while (!e && engine_live(g->engine)) {
         int worked;
@@ -199,13 +202,15 @@ const struct command cmd_generate = {
     .name = "generate",
     .synopsis = "--model M < LINES",
     .help = "completions with their log-probabilities",
-    .more =
-        "in:   {\"ids\": [1, 2, …] or \"messages\": […], \"max_tokens\": 128, "
-        "\"temperature\": 1, \"top_p\": 1, \"top_k\": 0,\n"
-        "       \"seed\": 0, \"sample_id\": 0}; temperature 0 is greedy. The seed and sample id "
-        "of a run give its answer again.\n"
-        "out:  {\"ids\": […], \"text\": \"…\", \"logprobs\": […], \"finish_reason\": \"stop\" "
-        "or \"length\"}",
+    .more = "in:   {\"ids\": [1, 2, …] or \"messages\": […], \"max_tokens\": 128, "
+            "\"temperature\": 1, \"top_p\": 1, \"top_k\": 0,\n"
+            "       \"min_p\": 0, \"seed\": 0, \"sample_id\": 0}; temperature 0 is greedy. The "
+            "seed and sample id "
+            "of a run give its answer again.\n"
+            "out:  {\"ids\": […], \"text\": \"…\", \"logprobs\": […], \"finish_reason\": \"stop\" "
+            "or \"length\",\n"
+            "       \"kept_mass\": probability that top_k, top_p and min_p left, mean over the "
+            "tokens}",
     .args = args,
     .run = run,
 };

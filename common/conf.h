@@ -55,6 +55,7 @@ struct conf {
     int64_t max_tokens;           // rollout.max_tokens per completion
     double temperature, top_p;    // rollout.temperature, rollout.top_p
     int64_t top_k;                // rollout.top_k: 0 = off
+    double min_p;                 // rollout.min_p: 0 = off
     int64_t lease_ms;             // rollout.lease_ms
 
     // reward and loss

@@ -121,6 +121,10 @@ const struct conf_row conf_rows[] = {
     INT("rollout.top_k", top_k, 0, 1e6, "tokens", "0", false,
         "Sample only from this many of the most likely tokens; 0 is off. The caution of "
         "top_p applies."),
+    NUM("rollout.min_p", min_p, 0, 1, "", "0", false,
+        "Sample only from tokens at least this many times as probable as the most likely one; 0 "
+        "is off. Taken after top_k and top_p, whose caution applies. kept_mass_total over "
+        "decode_tokens_total of an actor says how much of the distribution the three leave."),
     INT("rollout.lease_ms", lease_ms, 1000, 86400000, "ms", "60000", false,
         "How long an actor or verifier may hold work. Heartbeats renew it; ten seconds without "
         "one end it early."),

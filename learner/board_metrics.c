@@ -219,6 +219,8 @@ static const struct peer_figure {
 } peer_figures[] = {
     {MSG_ROLE_ACTOR, "decode_tokens_total", "actor_decode_tokens_total", "counter",
      "Tokens decoded."},
+    {MSG_ROLE_ACTOR, "kept_mass_total", "actor_kept_mass_total", "counter",
+     "Probability left by top-k, top-p and min-p, summed over tokens decoded."},
     {MSG_ROLE_ACTOR, "prefill_tokens_total", "actor_prefill_tokens_total", "counter",
      "Prompt tokens prefilled."},
     {MSG_ROLE_ACTOR, "passes_total", "actor_passes_total", "counter", "Forward passes."},

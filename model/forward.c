@@ -188,10 +188,12 @@ static enum err check_spec(const struct sample_spec *s, size_t i, struct why *wh
         return why_set(why, ERR_INVALID, "out %zu: temperature %g is not a finite number >= 0", i,
                        (double)s->temperature);
     }
-    if (!(s->top_p > 0 && s->top_p <= 1) || s->top_k < 0 || !(s->u >= 0 && s->u < 1)) {
+    if (!(s->top_p > 0 && s->top_p <= 1) || s->top_k < 0 || !(s->min_p >= 0 && s->min_p <= 1) ||
+        !(s->u >= 0 && s->u < 1)) {
         return why_set(why, ERR_INVALID,
-                       "out %zu: top_p %g, top_k %d, u %g; expected (0, 1], >= 0, [0, 1)", i,
-                       (double)s->top_p, s->top_k, (double)s->u);
+                       "out %zu: top_p %g, top_k %d, min_p %g, u %g; expected (0, 1], >= 0, "
+                       "[0, 1], [0, 1)",
+                       i, (double)s->top_p, s->top_k, (double)s->min_p, (double)s->u);
     }
     return ERR_OK;
 }

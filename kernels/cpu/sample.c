@@ -11,11 +11,13 @@
 // `sample` and `score` share all of it, so a token scored later gets the bits it was drawn with.
 //
 // A draw inverts the CDF in vocabulary order: whole blocks by their sums, then the block's
-// elements. With top-k or top-p the weights of the kept tokens are summed one by one in double.
+// elements. With top-k, top-p or min-p the weights of the kept tokens are summed one by one in
+// double.
 // What is kept is a `cut`: every x above a threshold and the first so many equal to it. The
 // threshold is found by radix selection over the order-preserving integer image of x (11 + 11 + 10
 // bits), counting tokens for top-k and mass for top-p, so ties are settled by index and no sort is
-// needed.
+// needed. Min-p needs no selection: p >= min_p p_max is x >= m + T log min_p, whatever the other
+// two have left, because renormalising changes both sides alike.
 
 #include "kernels/cpu/mathfun.h"
 #include "kernels/cpu/ops.h"
@@ -246,6 +248,17 @@ static struct cut select_cut(const struct row_view *r, const struct cut *old, en
     return cut;
 }
 
+// Narrows a cut to the tokens with x >= m + T log min_p. All ties at the threshold stay.
+static struct cut min_p_cut(const struct row_view *r, struct cut old, float min_p)
+{
+    double least = (double)r->max + (double)r->T * mathfun_log((double)min_p);
+    uint32_t key = order_image((float)least);
+    if ((double)(float)least >= least && key > 0) {
+        key--;    // not rounded down below the threshold: a logit equal to it stays
+    }
+    return key >= old.key ? (struct cut){key, 0} : old;
+}
+
 static int32_t greedy(const struct row_view *r)
 {
     for (size_t i = 0; i < r->V; i++) {
@@ -332,6 +345,9 @@ static struct sample_out choose(const struct row_view *r, const struct sample_sp
         }
         if (s->top_p < 1.0f) {
             cut = select_cut(r, &cut, GOAL_MASS, (double)s->top_p);
+        }
+        if (s->min_p > 0.0f) {
+            cut = min_p_cut(r, cut, s->min_p);
         }
         out.token = cut.ties == SIZE_MAX ? draw_all(r, s->u) : draw_cut(r, &cut, s->u, &out.kept);
     }

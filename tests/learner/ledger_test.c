@@ -61,6 +61,7 @@ static void live_samples_read_back_with_their_group(void **state)
     assert_int_equal(v->n_samples, 4);
     assert_int_equal(v->groups[0].task_index, 41);
     assert_int_equal(v->groups[0].sampling.max_tokens, 8);
+    assert_float_equal(v->groups[0].sampling.min_p, 0.125f, 0);
     assert_string_equal(v->groups[0].prompt_text.data, "What is 2 + 3?");
     assert_string_equal(v->groups[0].needs.data, "gsm8k");
     const struct ledger_live_sample *s = &v->samples[0];
