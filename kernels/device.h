@@ -132,6 +132,13 @@ struct device_ops {
     // one row of logits each (R, V) -> a token and its score; spec and out are host arrays
     void (*sample)(struct device *d, size_t R, size_t V, const float *logits, size_t ldl,
                    const struct sample_spec *spec, struct sample_out *out);
+    // The head and `sample` in one, with the bits of gemm and sample: row r of x (R, C) times W^T
+    // has V logits, and these give a token and its score. Logits are never stored as a whole,
+    // except for draws that truncate (top-k, top-p, min-p): theirs pass through `logits` (R, V),
+    // scratch.
+    void (*head_sample)(struct device *d, enum dtype t, size_t R, size_t V, size_t C,
+                        const float *x, size_t ldx, const void *packed, float *logits,
+                        const struct sample_spec *spec, struct sample_out *out);
 
     // backward
     // dw (N, K) += dy^T x.
