@@ -403,11 +403,11 @@ enum err conf_rules(const struct conf *c, const char *name, struct why *why)
                        "their paths are short",
                        name, strlen(c->run_dir), RUN_DIR_MAX_BYTES);
     }
-    if (c->schedule == CONF_LR_LINEAR && c->stop_steps == 0) {
+    if (c->schedule != CONF_LR_CONSTANT && c->stop_steps == 0) {
         return why_set(why, ERR_INVALID,
                        "%.400s: stop.steps: 0, expected the step at which the learning rate of "
-                       "'optim.schedule: linear' reaches 0",
-                       name);
+                       "'optim.schedule: %s' has fallen",
+                       name, c->schedule == CONF_LR_LINEAR ? "linear" : "cosine");
     }
     if (c->shaping[0] != '\0') {
         json_t *list = NULL;

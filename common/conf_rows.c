@@ -43,7 +43,8 @@ static const char *const advantage_names[] = {"mean", "mean_std", NULL};
 static const char *const truncated_names[] = {"score", "zero", "mask", "fixed", NULL};
 static const char *const combine_names[] = {"auto", "all", "mean", "sum", NULL};
 static const char *const unscored_names[] = {"drop", "zero", NULL};
-static const char *const schedule_names[] = {"constant", "linear", NULL};
+static const char *const schedule_names[] = {"constant", "linear", "cosine", NULL};
+static const char *const kl_names[] = {"k1", "k2", "k3", "k4", NULL};
 static const char *const dtype_names[] = {"bf16", "f32", NULL};
 static const char *const sandbox_names[] = {"auto", "full", "seccomp", "none", NULL};
 static const char *const old_names[] = {"behaviour", NULL};
@@ -163,6 +164,11 @@ const struct conf_row conf_rows[] = {
     NUM("loss.kl_beta", kl_beta, 0, 10, "", "0", false,
         "Weight of the KL divergence to the initial model, which holds the model near its "
         "start. 0 is off and saves the memory of a second model."),
+    ENUM("loss.kl_estimator", kl_estimator, kl_names, "k3", false,
+         "How that divergence is estimated from one token, with d the log-prob minus the initial "
+         "model's: k1 is d, k2 is d^2 / 2, k3 is exp(-d) - 1 + d, k4 is d times the importance "
+         "ratio. On fresh tokens the gradient of k4 is that of the divergence itself and k2 has "
+         "the same mean; k3 is close while the models are; k1 has mean 0, it only adds noise."),
     INT("loss.replace_max", replace_max, 0, 100, "batches", "3", false,
         "Groups whose answers all earned the same teach nothing and are replaced by new "
         "ones, up to this many batches' worth a step; then the step trains on what there "
@@ -179,7 +185,12 @@ const struct conf_row conf_rows[] = {
     NUM("optim.grad_clip", grad_clip, 0, 1e6, "", "1", false,
         "Largest global norm of the gradient; a larger one is scaled down. 0 is off."),
     ENUM("optim.schedule", schedule, schedule_names, "constant", false,
-         "After warm-up the learning rate stays (constant), or falls to 0 at stop.steps (linear)."),
+         "After warm-up the learning rate stays (constant), or falls until stop.steps: by the same "
+         "amount each step (linear), or along half a cosine, slowly at both ends (cosine). A "
+         "function of the step alone, also over restarts."),
+    NUM("optim.lr_min_ratio", lr_min_ratio, 0, 1, "", "0", false,
+        "Where linear and cosine end, as a share of optim.lr. A run that goes on past stop.steps "
+        "stays there."),
     INT("optim.warmup_steps", warmup_steps, 0, 1e6, "steps", "3", false,
         "The learning rate rises from 0 to optim.lr over so many steps."),
     INT("optim.micro_batch_tokens", micro_batch_tokens, 1, 1e6, "tokens", "768", false,

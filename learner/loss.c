@@ -20,6 +20,28 @@
 #define LOG_RATIO_MAX 50.0
 #define KL_DIFF_MAX 40.0
 
+struct kl_term {
+    double value, slope;
+};
+
+static struct kl_term kl_estimate(enum conf_kl kind, double diff, double ratio)
+{
+    bool inside = fabs(diff) <= KL_DIFF_MAX;
+    double d = inside ? diff : copysign(KL_DIFF_MAX, diff), slope = inside ? 1 : 0;
+    switch (kind) {
+    case CONF_KL_K1:
+        return (struct kl_term){d, slope};
+    case CONF_KL_K2:
+        return (struct kl_term){d * d / 2, slope * d};
+    case CONF_KL_K3:
+        return (struct kl_term){expm1(-d) + d, slope * -expm1(-d)};
+    case CONF_KL_K4:
+        return (struct kl_term){ratio * d, ratio * (slope + d)};
+    }
+    CHECK(!"an estimator");
+    return (struct kl_term){0, 0};
+}
+
 struct loss_token loss_token(const struct loss_params *p, double logp, double behaviour, double ref,
                              double advantage)
 {
@@ -36,13 +58,10 @@ struct loss_token loss_token(const struct loss_params *p, double logp, double be
         t.dlogp = t.clipped ? 0 : free_loss;    // d(-A r)/dx = -A r
     }
     if (p->kl_beta != 0) {
-        double d = logp - ref;
-        bool inside = fabs(d) <= KL_DIFF_MAX;
-        d = inside ? d : copysign(KL_DIFF_MAX, d);
-        double em1 = expm1(-d);
-        t.kl = em1 + d;
-        t.loss += p->kl_beta * t.kl;
-        t.dlogp += inside ? -p->kl_beta * em1 : 0;
+        struct kl_term k = kl_estimate(p->kl, logp - ref, t.ratio);
+        t.kl = k.value;
+        t.loss += p->kl_beta * k.value;
+        t.dlogp += p->kl_beta * k.slope;
     }
     return t;
 }

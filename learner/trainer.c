@@ -400,7 +400,10 @@ static enum err run_plan(struct trainer *t, const struct batcher_plan *plan, str
     const struct train_step *s = plan->step;
     struct pass p = {
         .trainer = t,
-        .loss = {s->hyper.clip_low, s->hyper.clip_high, s->hyper.kl_beta},
+        .loss = {.clip_low = s->hyper.clip_low,
+                 .clip_high = s->hyper.clip_high,
+                 .kl_beta = s->hyper.kl_beta,
+                 .kl = s->hyper.kl_estimator},
         .normaliser = plan->tokens ? (double)plan->tokens : 1,
     };
     bool signal = plan->n_micro > 0;

@@ -1,4 +1,4 @@
-// loss_test.c: claims about the clipped surrogate, the k3 KL and their gradients.
+// loss_test.c: claims about the clipped surrogate, the estimators of the KL and their gradients.
 //
 // Golden numbers come from tests/data, larger sets from CARAVAN_REFERENCE. The gradient is compared
 // with the slope of the loss, so the two cannot be wrong together without a golden number noticing.
@@ -9,7 +9,8 @@
 
 enum { CAP = 512 };
 
-static const struct loss_params DAPO = {0.2, 0.272, 0};
+static const struct loss_params DAPO = {.clip_low = 0.2, .clip_high = 0.272};
+static const char *const KL_NAMES[] = {"k1", "k2", "k3", "k4"};    // enum conf_kl
 
 // One golden case, flattened; masked entries may hold anything.
 struct golden {
@@ -80,8 +81,10 @@ static void golden_numbers_are_met(void **state)
     assert_int_equal(json_array_size(cases), 3);
     for (size_t i = 0; i < json_array_size(cases); i++) {
         json_t *c = json_array_get(cases, i);
-        struct golden g = {
-            .p = {golden_get(c, "clip_low"), golden_get(c, "clip_high"), golden_get(c, "beta")}};
+        struct golden g = {.p = {.clip_low = golden_get(c, "clip_low"),
+                                 .clip_high = golden_get(c, "clip_high"),
+                                 .kl_beta = golden_get(c, "beta"),
+                                 .kl = CONF_KL_K3}};
         read_columns(&g, c, json_object_get(c, "grad"));
         g.loss = golden_get(c, "loss");
         g.clip_fraction = golden_get(c, "clip_fraction");
@@ -92,14 +95,13 @@ static void golden_numbers_are_met(void **state)
     json_decref(root);
 }
 
-// What we compute: clip, token mean, no or k3 KL, without dual clip and corrections.
+// What we compute: clip, token mean, with any KL, without dual clip and corrections.
 static bool implemented(const json_t *params)
 {
     const char *kind = json_string_value(json_object_get(params, "kind"));
     const json_t *agg = json_object_get(params, "agg");
-    const json_t *kl = json_object_get(params, "kl");
     return strcmp(kind, "clip") == 0 && !json_object_get(params, "dual_clip") &&
-           !json_object_get(params, "correction") && (!kl || json_integer_value(kl) == 3) &&
+           !json_object_get(params, "correction") &&
            strcmp(json_string_value(json_object_get(agg, "mode")), "token_mean") == 0;
 }
 
@@ -115,8 +117,12 @@ static void policy_losses_agree_with_reference(void **state)
             continue;
         }
         json_t *beta = json_object_get(params, "beta");
-        struct golden g = {.p = {golden_get(params, "clip_low"), golden_get(params, "clip_high"),
-                                 beta ? golden_number(beta) : 0}};
+        struct golden g = {.p = {.clip_low = golden_get(params, "clip_low"),
+                                 .clip_high = golden_get(params, "clip_high")}};
+        if (beta) {
+            g.p.kl_beta = golden_number(beta);
+            g.p.kl = (enum conf_kl)(golden_get(params, "kl") - 1);
+        }
         read_columns(&g, json_object_get(c, "inputs"), json_object_get(c, "grad_new"));
         g.loss = golden_get(c, "loss");
         g.clip_fraction = golden_get(json_object_get(c, "metrics"), "clip_fraction");
@@ -126,33 +132,86 @@ static void policy_losses_agree_with_reference(void **state)
         met++;
     }
     json_decref(root);
-    assert_true(met >= 15);
+    assert_true(met >= 24);
 }
 
-static void k3_agrees_with_reference(void **state)
+// The reference numbers with A = 0: what is left is the KL term.
+static void kl_estimators_agree_with_reference(void **state)
 {
     (void)state;
     json_t *root = reference_load("losses/kl.json");
     json_t *rows = json_object_get(root, "rows");
-    const struct loss_params p = {0.2, 0.272, 1};
     assert_true(json_array_size(rows) > 0);
     for (size_t i = 0; i < json_array_size(rows); i++) {
         json_t *row = json_array_get(rows, i);
-        struct loss_token t = loss_token(&p, golden_get(row, "d"), 0, 0, 0);
-        assert_close(t.kl, golden_get(row, "k3"), 1e-10, "k3", i);
-        assert_close(t.dlogp, golden_get(row, "k3_grad"), 1e-10, "k3_grad", i);
+        double d = golden_get(row, "d"), ratio = golden_get(row, "ratio");
+        for (size_t k = 0; k < ARRAY_LEN(KL_NAMES); k++) {
+            const struct loss_params p = {0.2, 0.272, 1, (enum conf_kl)k};
+            char grad[16];
+            snprintf(grad, sizeof grad, "%s_grad", KL_NAMES[k]);
+            struct loss_token t = loss_token(&p, d, d - log(ratio), 0, 0);
+            assert_close(t.kl, golden_get(row, KL_NAMES[k]), 1e-10, KL_NAMES[k], i);
+            assert_close(t.dlogp, golden_get(row, grad), 1e-10, grad, i);
+        }
     }
     json_decref(root);
+}
+
+// By hand, at d = ln 2 and a ratio of 1/2 (exp(-d) = 1/2, ln 2 = 0.693147…).
+static void kl_estimators_are_what_they_are_called(void **state)
+{
+    (void)state;
+    const double ln2 = 0.69314718055994531;
+    const double value[] = {ln2, 0.24022650695910071, ln2 - 0.5, ln2 / 2};
+    const double slope[] = {1, ln2, 0.5, 0.5 + ln2 / 2};
+    for (size_t k = 0; k < ARRAY_LEN(KL_NAMES); k++) {
+        const struct loss_params p = {0.2, 0.272, 2, (enum conf_kl)k};
+        struct loss_token t = loss_token(&p, -1, -1 + ln2, -1 - ln2, 0);
+        assert_close(t.kl, value[k], 1e-15, KL_NAMES[k], 0);
+        assert_close(t.loss, 2 * value[k], 1e-15, KL_NAMES[k], 1);
+        assert_close(t.dlogp, 2 * slope[k], 1e-15, KL_NAMES[k], 2);
+    }
+}
+
+// Why there are four: over the tokens of a policy of three, the mean value of k1, k3 and k4 is the
+// divergence, and the mean gradient of k2 and k4 with respect to a logit is the divergence's; k1's
+// is 0, so as a loss it holds nothing.
+static void means_over_a_policy_tell_the_estimators_apart(void **state)
+{
+    (void)state;
+    const double p[3] = {0.5, 0.3, 0.2}, q[3] = {0.2, 0.3, 0.5};
+    double kl = 0, kl_grad = 0, value[4] = {0}, grad[4] = {0};
+    for (size_t i = 0; i < 3; i++) {
+        kl += p[i] * log(p[i] / q[i]);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        double dlogp = (i == 0) - p[0];    // of log p[i] with respect to logit 0
+        kl_grad += p[i] * dlogp * log(p[i] / q[i]);
+        for (size_t k = 0; k < 4; k++) {
+            const struct loss_params l = {0.2, 0.272, 1, (enum conf_kl)k};
+            struct loss_token t = loss_token(&l, log(p[i]), log(p[i]), log(q[i]), 0);
+            value[k] += p[i] * t.kl;
+            grad[k] += p[i] * t.dlogp * dlogp;
+        }
+    }
+    assert_close(value[CONF_KL_K1], kl, 1e-14, "k1", 0);
+    assert_close(value[CONF_KL_K3], kl, 1e-14, "k3", 0);
+    assert_close(value[CONF_KL_K4], kl, 1e-14, "k4", 0);
+    assert_close(grad[CONF_KL_K1], 0, 1e-14, "k1 gradient", 0);
+    assert_close(grad[CONF_KL_K2], kl_grad, 1e-14, "k2 gradient", 0);
+    assert_close(grad[CONF_KL_K4], kl_grad, 1e-14, "k4 gradient", 0);
+    assert_true(fabs(grad[CONF_KL_K3] - kl_grad) > 1e-3);
 }
 
 // Differences where the loss is smooth; the kinks of clipping are not sampled.
 static void gradient_is_the_slope_of_the_loss(void **state)
 {
     (void)state;
-    const struct loss_params p = {0.2, 0.272, 0.1};
     const double h = 1e-6;
-    for (int i = 0; i < 200; i++) {
-        double x = -0.013 * i, old = x + 0.004 * (i % 97) - 0.19, ref = x - 0.3 + 0.003 * i;
+    for (int i = 0; i < 800; i++) {
+        const struct loss_params p = {0.2, 0.272, 0.1, (enum conf_kl)(i / 200)};
+        double x = -0.013 * (i % 200), old = x + 0.004 * (i % 97) - 0.19;
+        double ref = x - 0.3 + 0.003 * (i % 200);
         double a = i % 3 - 1.0;
         double up = loss_token(&p, x + h, old, ref, a).loss;
         double down = loss_token(&p, x - h, old, ref, a).loss;
@@ -231,7 +290,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(golden_numbers_are_met),
         cmocka_unit_test(policy_losses_agree_with_reference),
-        cmocka_unit_test(k3_agrees_with_reference),
+        cmocka_unit_test(kl_estimators_agree_with_reference),
+        cmocka_unit_test(kl_estimators_are_what_they_are_called),
+        cmocka_unit_test(means_over_a_policy_tell_the_estimators_apart),
         cmocka_unit_test(gradient_is_the_slope_of_the_loss),
         cmocka_unit_test(clipping_stops_only_progress),
         cmocka_unit_test(equal_policies_give_ratio_one),

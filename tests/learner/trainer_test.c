@@ -322,12 +322,13 @@ static void kl_starts_at_zero_and_holds_the_policy_back(void **state)
 {
     (void)state;
     double kl[2];
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 4; i++) {
         struct rig r;
         struct rollouts rolls;
         struct conf c;
         rig_conf(&c);
-        c.kl_beta = i ? 5 : 1e-9;
+        c.kl_beta = i % 2 ? 5 : 1e-9;
+        c.kl_estimator = i < 2 ? CONF_KL_K2 : CONF_KL_K3;    // those that are never negative
         rig_open(&r, 1, &c);
         struct train_result result = {.kl = -1};
         for (uint64_t step = 0; step < 6; step++) {
@@ -335,10 +336,10 @@ static void kl_starts_at_zero_and_holds_the_policy_back(void **state)
             result = rig_step(&r, &rolls);
             assert_true(step == 0 ? result.kl == 0 : result.kl > 0);
         }
-        kl[i] = result.kl;
+        kl[i % 2] = result.kl;
         rig_close(&r);
+        assert_true(i % 2 == 0 || kl[1] < 0.5 * kl[0]);
     }
-    assert_true(kl[1] < 0.5 * kl[0]);
 }
 
 // Ctrl-C in the middle of a step: nothing has happened, and the step can be run as if for the first
