@@ -500,17 +500,15 @@ enum err actor_service_run(const struct actor_options *o, struct why *why)
 {
     struct service s = {.o = o};
     enum err e = session_init(&s.session, o->name, o->token_file, why);
-    e = e ? e : open_panel(&s, why);
     if (e) {
-        session_fini(&s.session);
         return e;
     }
     if (uv_loop_init(&s.loop)) {
-        panel_destroy(s.panel);
         session_fini(&s.session);
         return why_set(why, ERR_NOMEM, "event loop: out of memory");
     }
     e = daemon_create(&s.loop, on_stop, &s, &s.daemon, why);
+    e = e ? e : open_panel(&s, why);
     if (!e) {
         e = bus_client_create(&s.loop, o->connect, &s.bus, why);
     }
