@@ -24,6 +24,10 @@ enum conf_combine { CONF_COMBINE_AUTO, CONF_COMBINE_ALL, CONF_COMBINE_MEAN, CONF
 enum conf_unscored { CONF_UNSCORED_DROP, CONF_UNSCORED_ZERO };
 // after warm-up; the formulas stand in learner/train_hyper.h
 enum conf_schedule { CONF_LR_CONSTANT, CONF_LR_LINEAR, CONF_LR_COSINE };
+// how the importance ratio becomes a loss, and the share of a token in it; the formulas stand in
+// learner/loss.h and learner/batcher.h
+enum conf_policy { CONF_POLICY_CLIP, CONF_POLICY_CISPO, CONF_POLICY_GSPO };
+enum conf_aggregate { CONF_AGG_TOKEN_MEAN, CONF_AGG_SEQ_MEAN, CONF_AGG_DR_GRPO };
 // estimators of the KL divergence to the initial policy; the formulas stand in learner/loss.h
 enum conf_kl { CONF_KL_K1, CONF_KL_K2, CONF_KL_K3, CONF_KL_K4 };
 enum conf_dtype { CONF_DTYPE_BF16, CONF_DTYPE_F32 };    // of published weights
@@ -70,7 +74,10 @@ struct conf {
     double reward_scale;              // reward.scale
     char shaping[CONF_STR];           // reward.shaping: JSON list of checks; "" = none
     enum conf_old old;                // loss.old
+    enum conf_policy policy;          // loss.policy
+    enum conf_aggregate aggregate;    // loss.aggregate
     double clip_low, clip_high;       // loss.clip_low, loss.clip_high
+    double dual_clip;                 // loss.dual_clip: 0 = off
     double kl_beta;                   // loss.kl_beta: weight of the KL to the initial policy;
                                       // 0 = off, and no reference model is held
     enum conf_kl kl_estimator;        // loss.kl_estimator

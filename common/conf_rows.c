@@ -44,6 +44,8 @@ static const char *const truncated_names[] = {"score", "zero", "mask", "fixed", 
 static const char *const combine_names[] = {"auto", "all", "mean", "sum", NULL};
 static const char *const unscored_names[] = {"drop", "zero", NULL};
 static const char *const schedule_names[] = {"constant", "linear", "cosine", NULL};
+static const char *const policy_names[] = {"clip", "cispo", "gspo", NULL};
+static const char *const aggregate_names[] = {"token_mean", "seq_mean", "dr_grpo", NULL};
 static const char *const kl_names[] = {"k1", "k2", "k3", "k4", NULL};
 static const char *const dtype_names[] = {"bf16", "f32", NULL};
 static const char *const sandbox_names[] = {"auto", "full", "seccomp", "none", NULL};
@@ -156,11 +158,26 @@ const struct conf_row conf_rows[] = {
          "divided by the group's standard deviation (mean_std)."),
     ENUM("loss.old", old, old_names, "behaviour", false,
          "The policy that the importance ratio is taken to: the one that sampled the tokens."),
+    ENUM("loss.policy", policy, policy_names, "clip", false,
+         "What is done with the ratio. clip: a token whose ratio has left the bounds in the "
+         "direction of its advantage is left alone, as in PPO. cispo: every token keeps its "
+         "gradient, weighted by the ratio up to 1 + clip_high. gspo: clip, with one ratio for each "
+         "answer, the geometric mean over its tokens; such ratios are close to 1 (its authors take "
+         "3e-4 and 4e-4 as bounds), and they cost a forward pass more."),
+    ENUM("loss.aggregate", aggregate, aggregate_names, "token_mean", false,
+         "What a token counts. token_mean: all tokens of a step the same (DAPO). seq_mean: all "
+         "answers the same, so tokens of long answers less (GRPO). dr_grpo: one part in "
+         "rollout.max_tokens of its answer, however long that is (Dr. GRPO)."),
     NUM("loss.clip_low", clip_low, 0, 1, "", "0.2", false,
         "The ratio is clipped below 1 - clip_low."),
     NUM("loss.clip_high", clip_high, 0, 10, "", "0.272", false,
         "The ratio is clipped above 1 + clip_high. A little more room above than below "
         "keeps rare tokens alive."),
+    NUM("loss.dual_clip", dual_clip, 0, 1000, "", "0", false,
+        "With policy clip or gspo: the loss of a token with a negative advantage is at most this "
+        "many times that advantage, so that a ratio far above 1 cannot dominate a step. 3 is "
+        "usual, "
+        "it must be above 1; 0 is off."),
     NUM("loss.kl_beta", kl_beta, 0, 10, "", "0", false,
         "Weight of the KL divergence to the initial model, which holds the model near its "
         "start. 0 is off and saves the memory of a second model."),

@@ -1,7 +1,7 @@
 // train_hyper.c: the learning-rate schedule, and hyper-parameters to JSON and back.
 //
-// One table says name, place and range of every double, and drives printing as well as parsing, so
-// that the two cannot disagree. 17 digits bring every double back bit for bit, which the re-run of
+// Tables say name, place and range of every member, and drive printing as well as parsing, so that
+// the two cannot disagree. 17 digits bring every double back bit for bit, which the re-run of
 // a recorded step relies on.
 //
 // Pure functions, any thread.
@@ -28,10 +28,20 @@ static const struct field {
     {"clip_high", offsetof(struct train_hyper, clip_high), 0, 1e9},
     {"kl_beta", offsetof(struct train_hyper, kl_beta), 0, 1e9},
     {"temperature", offsetof(struct train_hyper, temperature), 1e-6, 1e6},
+    {"dual_clip", offsetof(struct train_hyper, dual_clip), 0, 1e9},
 };
-static const char ROWS[] = "micro_batch_tokens";
+
+static const struct count {
+    const char *name;
+    size_t offset;
+} COUNTS[] = {
+    {"micro_batch_tokens", offsetof(struct train_hyper, micro_batch_tokens)},
+    {"max_tokens", offsetof(struct train_hyper, max_tokens)},
+};
 
 static const char *const KL_NAMES[] = {"k1", "k2", "k3", "k4"};
+static const char *const POLICY_NAMES[] = {"clip", "cispo", "gspo"};
+static const char *const AGGREGATE_NAMES[] = {"token_mean", "seq_mean", "dr_grpo"};
 
 // In words, as in the configuration: people read the ledger.
 static const struct choice {
@@ -41,9 +51,12 @@ static const struct choice {
     unsigned n;
 } CHOICES[] = {
     {"kl_estimator", offsetof(struct train_hyper, kl_estimator), KL_NAMES, ARRAY_LEN(KL_NAMES)},
+    {"policy", offsetof(struct train_hyper, policy), POLICY_NAMES, ARRAY_LEN(POLICY_NAMES)},
+    {"aggregate", offsetof(struct train_hyper, aggregate), AGGREGATE_NAMES,
+     ARRAY_LEN(AGGREGATE_NAMES)},
 };
 _Static_assert(sizeof(enum conf_kl) == sizeof(unsigned), "choices are read as unsigned");
-enum { N_MEMBERS = ARRAY_LEN(FIELDS) + ARRAY_LEN(CHOICES) + 1 };
+enum { N_MEMBERS = ARRAY_LEN(FIELDS) + ARRAY_LEN(COUNTS) + ARRAY_LEN(CHOICES) };
 
 static double scheduled_lr(const struct conf *c, uint64_t step)
 {
@@ -74,8 +87,12 @@ void train_hyper_at(const struct conf *c, uint64_t step, struct train_hyper *out
         .clip_high = c->clip_high,
         .kl_beta = c->kl_beta,
         .temperature = c->temperature,
+        .dual_clip = c->dual_clip,
         .micro_batch_tokens = c->micro_batch_tokens,
+        .max_tokens = c->max_tokens,
         .kl_estimator = c->kl_estimator,
+        .policy = c->policy,
+        .aggregate = c->aggregate,
     };
 }
 
@@ -92,7 +109,10 @@ char *train_hyper_print(const struct train_hyper *h)
         CHECK(at < CHOICES[i].n);
         ok = json_object_set_new(obj, CHOICES[i].name, json_string(CHOICES[i].names[at])) == 0;
     }
-    ok = ok && json_object_set_new(obj, ROWS, json_integer(h->micro_batch_tokens)) == 0;
+    for (size_t i = 0; ok && i < ARRAY_LEN(COUNTS); i++) {
+        int64_t n = *(const int64_t *)((const char *)h + COUNTS[i].offset);
+        ok = json_object_set_new(obj, COUNTS[i].name, json_integer(n)) == 0;
+    }
     char *text = ok ? json_dumps(obj, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
     json_decref(obj);
     return text;
@@ -134,9 +154,12 @@ static enum err read_fields(const json_t *obj, struct train_hyper *out, struct w
             return e;
         }
     }
-    enum err e = json_get_int(obj, ROWS, 1, INT32_MAX, where, &h.micro_batch_tokens, why);
-    if (e) {
-        return e;
+    for (size_t i = 0; i < ARRAY_LEN(COUNTS); i++) {
+        enum err e = json_get_int(obj, COUNTS[i].name, 1, INT32_MAX, where,
+                                  (int64_t *)((char *)&h + COUNTS[i].offset), why);
+        if (e) {
+            return e;
+        }
     }
     if (json_object_size(obj) != N_MEMBERS) {
         return why_set(why, ERR_INVALID, "%s: %zu members, expected the %d that are known", where,

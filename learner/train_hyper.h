@@ -16,8 +16,12 @@ struct train_hyper {
     double grad_clip;    // largest global gradient norm; 0 = no clipping
     double clip_low, clip_high, kl_beta;
     double temperature;            // > 0
+    double dual_clip;              // 0 = off
     int64_t micro_batch_tokens;    // rows of one forward/backward pass
+    int64_t max_tokens;            // of a completion, for dr_grpo
     enum conf_kl kl_estimator;
+    enum conf_policy policy;
+    enum conf_aggregate aggregate;
 };
 
 // The values of conf at optimiser step `step` (1-based). With W = warmup_steps, S = stop_steps,

@@ -288,6 +288,9 @@ static void rules_between_keys_are_held(void **state)
         {"optim:\n  schedule: cosine", "'optim.schedule: cosine' has fallen"},
         {"optim:\n  lr_min_ratio: 1.5", "optim.lr_min_ratio"},
         {"loss:\n  kl_estimator: k5", "loss.kl_estimator"},
+        {"loss:\n  dual_clip: 0.5", "loss.dual_clip: 0.5"},
+        {"loss:\n  dual_clip: 3\n  policy: cispo", "loss.dual_clip: 3"},
+        {"loss:\n  policy: ppo", "loss.policy"},
         {"eval:\n  every_steps: 5\ndata:\n  eval_n: 0", "data.eval_n"},
         {"run_dir: "
          "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
@@ -301,6 +304,7 @@ static void rules_between_keys_are_held(void **state)
     (void)parsed("learner:\n  listen: tcp://10.0.0.1:5555\n  token_file: secret");
     (void)parsed("optim:\n  schedule: linear\nstop:\n  steps: 10");
     (void)parsed("optim:\n  schedule: cosine\n  lr_min_ratio: 0.1\nstop:\n  steps: 10");
+    (void)parsed("loss:\n  dual_clip: 3\n  aggregate: dr_grpo");
 }
 
 static void the_model_may_come_from_the_command_line_but_must_come(void **state)

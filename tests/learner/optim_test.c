@@ -138,8 +138,10 @@ static void schedules_agree_with_reference(void **state)
 static void hyper_parameters_come_back_bit_for_bit(void **state)
 {
     (void)state;
-    struct train_hyper h = {1.0 / 3e5, 0.9,  0.95,  1e-8, 0.1,  1.0 / 3,
-                            0.2,       .272, 1e-17, 0.7,  2048, CONF_KL_K4};
+    struct train_hyper h = {1.0 / 3e5,       0.9,  0.95, 1e-8,       0.1,
+                            1.0 / 3,         0.2,  .272, 1e-17,      0.7,
+                            1.0 / 7,         2048, 512,  CONF_KL_K4, CONF_POLICY_GSPO,
+                            CONF_AGG_DR_GRPO};
     struct train_hyper back;
     memset(&back, 0, sizeof back);
     char *json = train_hyper_print(&h);
@@ -147,6 +149,8 @@ static void hyper_parameters_come_back_bit_for_bit(void **state)
     assert_int_equal(train_hyper_parse(json, strlen(json), &back, NULL), ERR_OK);
     assert_memory_equal(&h, &back, offsetof(struct train_hyper, kl_estimator));
     assert_int_equal(back.kl_estimator, CONF_KL_K4);
+    assert_int_equal(back.policy, CONF_POLICY_GSPO);
+    assert_int_equal(back.aggregate, CONF_AGG_DR_GRPO);
     free(json);
 }
 
@@ -162,7 +166,8 @@ static void damaged_hyper_parameters_are_refused(void **state)
         "0,\"clip_high\":0,\"kl_beta\":0,\"temperature\":0,\"micro_batch_tokens\":1}",
         "{\"lr\":1,\"beta1\":0,\"beta2\":0,\"eps\":0,\"weight_decay\":0,\"grad_clip\":0,\"clip_"
         "low\":"
-        "0,\"clip_high\":0,\"kl_beta\":0,\"temperature\":1,\"kl_estimator\":\"k5\",\"micro_batch_"
+        "0,\"clip_high\":0,\"kl_beta\":0,\"temperature\":1,\"dual_clip\":0,\"max_tokens\":1,\"kl_"
+        "estimator\":\"k5\",\"micro_batch_"
         "tokens\":1}"};
     static const char *const says[] = {"object", "lr", "lr", "temperature", "kl_estimator: 'k5'"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {

@@ -150,7 +150,8 @@ static void a_living_run_can_be_watched(void **state)
     free(out);
 }
 
-// What the defaults leave out: a truncating sampler, a falling learning rate, the KL term. The
+// What the defaults leave out: a truncating sampler, a falling learning rate, the KL term, one ratio
+// for an answer. The
 // books and the log-probs are as clean as ever, and what is off-policy now is said aloud.
 static void other_options_audit_clean_too(void **state)
 {
@@ -159,7 +160,8 @@ static void other_options_audit_clean_too(void **state)
     int rc = world_run(&out, "caravan run run.yaml --set run_dir=other --set rollout.min_p=0.05 "
                              "--set optim.schedule=cosine --set optim.lr_min_ratio=0.1 "
                              "--set optim.warmup_steps=1 --set loss.kl_beta=0.02 "
-                             "--set loss.kl_estimator=k2");
+                             "--set loss.kl_estimator=k2 --set loss.policy=gspo "
+                             "--set loss.aggregate=seq_mean --set loss.dual_clip=3");
     if (rc != 0) {
         fail_msg("status %d\n%s", rc, out);
     }
