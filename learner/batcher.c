@@ -235,7 +235,7 @@ double batcher_divisor(const struct batcher_plan *p, const struct train_sample *
     case CONF_AGG_DR_GRPO:
         return (double)p->samples * (double)p->step->hyper.max_tokens;
     }
-    CHECK(!"an aggregation");
+    CHECK(false);
     return 1;
 }
 

@@ -38,7 +38,7 @@ static struct kl_term kl_estimate(enum conf_kl kind, double diff, double ratio)
     case CONF_KL_K4:
         return (struct kl_term){ratio * d, ratio * (slope + d)};
     }
-    CHECK(!"an estimator");
+    CHECK(false);
     return (struct kl_term){0, 0};
 }
 
