@@ -25,6 +25,8 @@
 
 struct engine;
 
+enum { ENGINE_SLABS = 4 };    // sets of weights that an engine can hold
+
 struct engine_limits {
     size_t slots;           // samples decoded in one pass
     size_t prefill_rows;    // prompt rows in one pass
@@ -54,7 +56,8 @@ struct engine_stats {
         swaps;
     atomic_uint_fast64_t samples_waiting, slots_busy, kv_pages_used, kv_pages_total, version,
         busy_us;
-    atomic_uint_fast64_t straddling;    // finished samples that saw more than one version
+    atomic_uint_fast64_t straddling;            // finished samples that saw more than one version
+    atomic_uint_fast64_t held[ENGINE_SLABS];    // versions of the weights it holds, 0 = none
     // Sum over decoded tokens of the probability that top-k, top-p and min-p left, in millionths;
     // over decode_tokens: its mean.
     atomic_uint_fast64_t kept_mass_e6;

@@ -11,8 +11,6 @@
 #include "actor/pages.h"
 #include "proto/limits.h"
 
-enum { ENGINE_SLABS = 4 };
-
 struct segments {
     struct msg_segment *seg;
     size_t n, cap;

@@ -305,6 +305,9 @@ enum err engine_step(struct engine *e, const atomic_bool *cancel, int *worked, s
         rc = run_version(e, &e->slab[i], cancel, worked, why);
     }
     engine_unlink_finished(e);
+    for (size_t i = 0; i < ENGINE_SLABS; i++) {
+        atomic_store(&e->stats.held[i], i < e->n_slabs ? e->slab[i].version : 0);
+    }
     atomic_store(&e->stats.slots_busy, e->n_running);
     atomic_store(&e->stats.samples_waiting, e->n_live - e->n_running);
     atomic_store(&e->stats.kv_pages_used, e->pages.n_total - e->pages.n_free);

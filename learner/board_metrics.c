@@ -178,10 +178,11 @@ static void put_step(struct page *p, const struct board *b)
     static const struct figure step[] = {
         {"reward_mean", "step_reward", "Mean reward of the last step's samples."},
         {"entropy", "step_entropy_nats", "Mean token entropy of the policy."},
-        {"kl", "step_kl_nats", "Mean k3 estimate of the KL divergence to the initial policy."},
+        {"kl", "step_kl_nats", "Mean estimate of the KL divergence to the initial policy."},
         {"clip_fraction", "step_clipped_ratio", "Share of tokens whose ratio was clipped."},
         {"ratio_mean", "step_importance_ratio", "Mean importance ratio."},
         {"grad_norm", "step_gradient_norm", "Global gradient norm before clipping."},
+        {"lr", "step_learning_rate", "Learning rate of the last step."},
         {"length_mean", "step_completion_tokens", "Mean completion length."},
         {"stop_rate", "step_stopped_ratio", "Share of completions that ended with a stop token."},
         {"staleness_mean", "step_staleness_versions", "Mean staleness of the step's samples."},
