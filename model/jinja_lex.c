@@ -345,7 +345,8 @@ static void lex_operator(struct jinja_lexer *x, struct jinja_token *out)
         }
     }
     if (c == '\0' || strchr(singles, c) == NULL) {
-        jinja_fail(x->w, ERR_INVALID, "unexpected character '%c'", c);
+        jinja_fail(x->w, ERR_INVALID,
+                   c > ' ' && c < 0x7f ? "unexpected '%c'" : "unexpected byte %d", c);
     }
     out->op = c;
     x->p++;

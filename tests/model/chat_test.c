@@ -295,6 +295,40 @@ static void a_template_that_is_not_supported_is_reported_when_a_chat_is_rendered
     files_remove(dir);
 }
 
+// `model.chat_template` and --chat-template: a name, a file, or a clear word.
+static void another_template_can_take_the_place_of_the_models(void **state)
+{
+    (void)state;
+    char *dir = files_temp_dir(), *jinja = files_path(dir, "my.jinja");
+    struct source *s = NULL;
+    struct tokenizer *t = NULL;
+    struct why why = {""};
+    struct buf text;
+    buf_init(&text, 0);
+    files_tiny_folder(dir, NULL);
+    assert_int_equal(source_open(dir, &s, &why), ERR_OK);
+    struct hash128 before = source_tokenizer_hash(s);
+    assert_int_equal(source_set_template(s, "", &why), ERR_OK);
+    assert_int_equal(source_set_template(s, "nonsense", &why), ERR_NOT_FOUND);
+    assert_non_null(strstr(why.text, "'nonsense': neither a file nor one of chatml, llama2"));
+    files_write(dir, "my.jinja", "\n{% for", 7);
+    assert_int_equal(source_set_template(s, jinja, &why), ERR_INVALID);
+    assert_non_null(strstr(why.text, "my.jinja:2: the template ends inside a tag"));
+    assert_true(hash_equal(before, source_tokenizer_hash(s)));
+    files_write(dir, "my.jinja", "<{{ messages[0].content }}>", 27);
+    assert_int_equal(source_set_template(s, jinja, &why), ERR_OK);
+    assert_false(hash_equal(before, source_tokenizer_hash(s)));
+    assert_int_equal(source_tokenizer(s, &t, &why), ERR_OK);
+    assert_int_equal(tokenizer_chat_text(t, talk, 1, true, &text, &why), ERR_OK);
+    assert_int_equal(text.len, 3);
+    assert_memory_equal(text.data, "<S>", 3);
+    buf_fini(&text);
+    tokenizer_destroy(t);
+    source_close(s);
+    free(jinja);
+    files_remove(dir);
+}
+
 // ---- reference vectors ----
 
 static void check_chat(void *arg, const json_t *line, int number)
@@ -335,12 +369,14 @@ static void check_chat(void *arg, const json_t *line, int number)
     free(m);
 }
 
-static void check_model(const char *model, const char *cases)
+static void check_model(const char *model, const char *chat_template, const char *cases)
 {
     struct source *s = NULL;
     struct tokenizer *t = NULL;
     struct why why = {""};
-    if (source_open(model, &s, &why) != ERR_OK || source_tokenizer(s, &t, &why) != ERR_OK) {
+    if (source_open(model, &s, &why) != ERR_OK ||
+        source_set_template(s, chat_template, &why) != ERR_OK ||
+        source_tokenizer(s, &t, &why) != ERR_OK) {
         fail_msg("%s", why.text);
     }
     files_each_case(cases, check_chat, t);
@@ -352,14 +388,15 @@ static void smollm2_chats_agree_with_the_reference(void **state)
 {
     (void)state;
     (void)files_env("CARAVAN_REFERENCE");
-    check_model(files_env("CARAVAN_MODEL"), "tokenizer/chat_cases.jsonl");
+    check_model(files_env("CARAVAN_MODEL"), "", "tokenizer/chat_cases.jsonl");
 }
 
 static void tiny_chats_agree_with_the_reference(void **state)
 {
     (void)state;
     char *path = files_path(files_env("CARAVAN_REFERENCE"), "models/llama");
-    check_model(path, "tokenizer/tiny-smollm.chat_cases.jsonl");
+    check_model(path, "", "tokenizer/tiny-smollm.chat_cases.jsonl");
+    check_model(path, "tulu", "tokenizer/tiny-smollm.tulu_chat_cases.jsonl");
     free(path);
 }
 
@@ -461,6 +498,7 @@ int main(void)
         cmocka_unit_test(a_template_can_refuse_a_chat),
         cmocka_unit_test(tokens_that_the_tokenizer_lacks_are_undefined),
         cmocka_unit_test(the_date_is_the_same_every_day),
+        cmocka_unit_test(another_template_can_take_the_place_of_the_models),
         cmocka_unit_test(the_end_of_a_turn_is_what_follows_the_answer),
         cmocka_unit_test(tulu_ends_answers_with_eos),
         cmocka_unit_test(a_template_that_is_not_supported_is_reported_when_a_chat_is_rendered),
