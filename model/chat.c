@@ -93,8 +93,9 @@ static enum err find_end(struct chat_template *c)
     struct why why;
     buf_init(&out, 0);
     enum err e = chat_template_render(c, m, 2, false, &out, &why);
-    const char *end = (const char *)out.data + out.len, *p = NULL;
+    const char *end = NULL, *p = NULL;
     if (e == ERR_OK && out.len > 0) {
+        end = (const char *)out.data + out.len;
         p = memmem(out.data, out.len, answer, sizeof answer - 1);
     }
     if (p != NULL) {

@@ -225,44 +225,55 @@ static const char *skip_digits(const struct jinja_lexer *x, const char *p)
     return p;
 }
 
+// The end of the number at p; whether it has a fraction or an exponent.
+static const char *skip_number(const struct jinja_lexer *x, const char *p, bool *real)
+{
+    bool attribute = p[-1] == '.';    // as in a.1.2: no fraction
+    p = skip_digits(x, p);
+    *real = false;
+    if (attribute) {
+        return p;
+    }
+    if (x->end - p >= 2 && p[0] == '.' && is_digit(p[1])) {
+        p = skip_digits(x, p + 1);
+        *real = true;
+    }
+    const char *e = p;
+    if (x->end - e >= 2 && (*e == 'e' || *e == 'E')) {
+        e += e[1] == '+' || e[1] == '-' ? 2 : 1;
+        if (e < x->end && is_digit(*e)) {
+            p = skip_digits(x, e);
+            *real = true;
+        }
+    }
+    return p;
+}
+
 static void lex_number(struct jinja_lexer *x, struct jinja_token *out)
 {
     char digits[64];
     size_t n = 0;
-    bool real = false;
-    const char *p = skip_digits(x, x->p);
-    if (x->p[-1] != '.') {    // after a dot, the dot behind is another attribute's
-        if (x->end - p >= 2 && p[0] == '.' && is_digit(p[1])) {
-            p = skip_digits(x, p + 1);
-            real = true;
-        }
-        const char *e = p;
-        if (x->end - e >= 2 && (*e == 'e' || *e == 'E')) {
-            e += e[1] == '+' || e[1] == '-' ? 2 : 1;
-            if (e < x->end && is_digit(*e)) {
-                p = skip_digits(x, e);
-                real = true;
-            }
+    bool real;
+    const char *end = skip_number(x, x->p, &real), *from = x->p;
+    for (const char *p = from; p < end && n < sizeof digits; p++) {
+        if (*p != '_') {
+            digits[n++] = *p;
         }
     }
-    for (const char *q = x->p; q < p; q++) {
-        if (*q != '_' && n < sizeof digits) {
-            digits[n++] = *q;
-        }
-    }
-    bool leading = !real && n > 1 && digits[0] == '0' && strspn(digits, "0") < n;
-    if (n == sizeof digits || leading || (p < x->end && is_word(*p))) {
+    bool fits = n < sizeof digits;
+    digits[fits ? n : 0] = '\0';
+    bool octal = !real && fits && digits[0] == '0' && strspn(digits, "0") < n;    // 010
+    if (!fits || octal || (end < x->end && is_word(*end))) {
         jinja_fail(x->w, ERR_UNSUPPORTED, "the number %.*s is not supported",
-                   (int)MIN(p - x->p + 1, 40), x->p);
+                   (int)MIN(end - from + 1, 40), from);
     }
-    digits[n] = '\0';
     errno = 0;
     out->kind = JINJA_T_CONSTANT;
     out->value = real ? jinja_float(strtod(digits, NULL)) : jinja_int(strtoll(digits, NULL, 10));
     if (!real && errno != 0) {
         jinja_fail(x->w, ERR_UNSUPPORTED, "the number %s does not fit 64 bits", digits);
     }
-    x->p = p;
+    x->p = end;
 }
 
 // A \x, \u or \U escape of so many digits; returns what stands behind.

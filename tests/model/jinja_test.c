@@ -147,6 +147,10 @@ static void what_is_not_supported_is_named_while_parsing(void **state)
         {"{{ 1 + }}", ERR_INVALID, "chat template:1: expected an expression, found '}}'"},
         {"{{ 'a }}", ERR_INVALID, "a string without its closing '"},
         {"{{ 99999999999999999999 }}", ERR_UNSUPPORTED, "does not fit 64 bits"},
+        {"{{ s."
+         "00000000000000000000000000000000000000000000000000000000000000000000000000000000 }}",
+         ERR_UNSUPPORTED, "the number 0000"},
+        {"{{ 010 }}", ERR_UNSUPPORTED, "the number 010"},
         {"{% raw %}x", ERR_INVALID, "{% raw %} without {% endraw %}"},
         {"{# x", ERR_INVALID, "a comment without #}"},
         {"{{ (1] }}", ERR_INVALID, "unexpected ']'"},
