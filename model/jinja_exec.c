@@ -253,11 +253,15 @@ struct render_job {
 
 static void render(void *arg)
 {
+    static const struct jinja_text self = {"self", 4};
     struct render_job *job = arg;
     struct jinja_run r = {.w = job->w, .out = &job->out, .now = job->now};
     struct jinja_value vars = jinja_from_json(job->w, job->vars);
     CHECK(vars.kind == JINJA_DICT);
     r.scope = jinja_scope_make(&r, NULL);
+    // the template itself: it is there, and without blocks it has no attributes
+    jinja_set(&r, &self,
+              (struct jinja_value){.kind = JINJA_NAMESPACE, .dict = jinja_dict_make(job->w)});
     for (size_t i = 0; i < vars.dict->n; i++) {
         jinja_set(&r, vars.dict->entries[i].key.text, vars.dict->entries[i].value);
     }

@@ -100,7 +100,10 @@ static struct jinja_value filter_replace(struct jinja_run *r, const struct jinja
 // The lines of the text behind the first get the indent, blank ones only if asked for.
 static struct jinja_value filter_indent(struct jinja_run *r, const struct jinja_value *a)
 {
-    const struct jinja_text *t = jinja_str(r->w, a[0]);
+    if (a[0].kind != JINJA_TEXT) {
+        jinja_fail(r->w, ERR_INVALID, "indent: a %s, expected a str", jinja_type(a[0]));
+    }
+    const struct jinja_text *t = a[0].text;
     struct jinja_out pad = {.w = r->w}, out = {.w = r->w};
     int64_t width = 4;
     if (a[1].kind == JINJA_TEXT) {
@@ -226,10 +229,14 @@ static bool read_whole(struct jinja_run *r, const struct jinja_text *text, int64
     return false;
 }
 
-static bool real_to_whole(double x, int64_t *out)
+// False for what is infinite or no number.
+static bool real_to_whole(struct jinja_run *r, double x, int64_t *out)
 {
-    if (!(x >= -0x1p63 && x < 0x1p63)) {
+    if (!isfinite(x)) {
         return false;
+    }
+    if (!(x >= -0x1p63 && x < 0x1p63)) {
+        jinja_fail(r->w, ERR_UNSUPPORTED, "an integer of more than 64 bits is not supported");
     }
     *out = (int64_t)x;
     return true;
@@ -246,9 +253,9 @@ static struct jinja_value filter_int(struct jinja_run *r, const struct jinja_val
         jinja_fail(r->w, ERR_INVALID, "int: the base is not an integer in 2..36");
     }
     bool ok =
-        jinja_is_whole(a[0], &x) || (a[0].kind == JINJA_FLOAT && real_to_whole(a[0].real, &x)) ||
+        jinja_is_whole(a[0], &x) || (a[0].kind == JINJA_FLOAT && real_to_whole(r, a[0].real, &x)) ||
         (a[0].kind == JINJA_TEXT && read_whole(r, a[0].text, base, &x)) ||
-        (a[0].kind == JINJA_TEXT && read_real(r, a[0].text, &real) && real_to_whole(real, &x));
+        (a[0].kind == JINJA_TEXT && read_real(r, a[0].text, &real) && real_to_whole(r, real, &x));
     return ok ? jinja_int(x) : is_given(a[1]) ? a[1] : jinja_int(0);
 }
 

@@ -179,9 +179,9 @@ struct jinja_value jinja_format(struct jinja_work *w, const struct jinja_text *p
             put_conversion(&f);
         }
     }
-    bool over = args.kind == JINJA_TUPLE
-                    ? f.used < args.list->n
-                    : f.used == 0 && !f.named && args.kind != JINJA_DICT && args.kind != JINJA_LIST;
+    bool over = args.kind == JINJA_TUPLE ? f.used < args.list->n
+                                         : f.used == 0 && !f.named && args.kind != JINJA_DICT &&
+                                               args.kind != JINJA_LIST && args.kind != JINJA_RANGE;
     if (over) {
         jinja_fail(w, ERR_INVALID, "%%: more values than the format asks for");
     }

@@ -117,6 +117,7 @@ static struct jinja_builtins table_of(struct jinja_value of)
     case JINJA_LIST:
         return (struct jinja_builtins){list_rows, ARRAY_LEN(list_rows)};
     case JINJA_TUPLE:    // no copy
+    case JINJA_RANGE:
         return (struct jinja_builtins){list_rows + 1, ARRAY_LEN(list_rows) - 1};
     case JINJA_DICT:
         return (struct jinja_builtins){dict_rows, ARRAY_LEN(dict_rows)};

@@ -560,6 +560,8 @@ s[:5] ~ s[-5:]
 'a\nb' ~ '\r\n' | length
 loop
 loop is defined
+self is defined
+self.title is defined
 true == True and false == False and none == None
 none is none and None is none
 5 is divisibleby
