@@ -12,7 +12,8 @@
 //
 // The parts, in reading order: jinja_work (memory, limits, the way out), jinja_value and jinja_text
 // (Python's values and texts), jinja_lex, jinja_ast and jinja_parse (source to tree), jinja_run
-// (evaluation), and the tables jinja_filters, jinja_sequences, jinja_checks, jinja_methods.
+// (evaluation: jinja_exec, jinja_eval, jinja_ops, jinja_call), and the tables of what can be called:
+// jinja_filters, jinja_sequences, jinja_checks, jinja_methods, jinja_strings, jinja_functions.
 #ifndef CARAVAN_MODEL_JINJA_H
 #define CARAVAN_MODEL_JINJA_H
 

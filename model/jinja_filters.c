@@ -192,11 +192,11 @@ static bool read_real(struct jinja_run *r, const struct jinja_text *text, double
     return n > 0 && *end == '\0';
 }
 
-// Reads what int() of Python reads.
+// Reads what int() of Python reads: a sign, the prefix of the base, digits, underscores between.
 static bool read_whole(struct jinja_run *r, const struct jinja_text *text, int64_t base,
                        int64_t *out)
 {
-    char digits[80];
+    char digits[80], *end;
     size_t n = 0;
     struct jinja_text t = jinja_strip(r->w, *text, NULL, true, true);
     for (size_t i = 0; i < t.len; i++) {
@@ -210,23 +210,21 @@ static bool read_whole(struct jinja_run *r, const struct jinja_text *text, int64
         digits[n++] = t.bytes[i];
     }
     digits[n] = '\0';
-    const char *p = digits + (*digits == '-' || *digits == '+');
-    bool prefix =
-        p[0] == '0' && ((base == 2 && (p[1] | 32) == 'b') || (base == 8 && (p[1] | 32) == 'o'));
-    if (prefix) {
-        memmove(digits + (p - digits), p + 2, strlen(p + 2) + 1);
+    char *p = digits + (*digits == '-' || *digits == '+');
+    char letter = base == 2 ? 'b' : base == 8 ? 'o' : '\0';    // strtoll knows 0x alone
+    if (letter != '\0' && p[0] == '0' && (p[1] | 0x20) == letter) {
+        memmove(p, p + 2, strlen(p + 2) + 1);
     }
-    if (!(*p == '-' || *p == '+') && *p != '\0') {
-        char *end;
-        errno = 0;
-        long long x = strtoll(digits, &end, (int)base);
-        if (errno == ERANGE) {
-            jinja_fail(r->w, ERR_UNSUPPORTED, "an integer of more than 64 bits is not supported");
-        }
-        *out = x;
-        return *end == '\0' && end > digits;
+    if (*p == '-' || *p == '+' || *p == ' ') {
+        return false;
     }
-    return false;
+    errno = 0;
+    long long x = strtoll(digits, &end, (int)base);
+    if (errno == ERANGE) {
+        jinja_fail(r->w, ERR_UNSUPPORTED, "an integer of more than 64 bits is not supported");
+    }
+    *out = x;
+    return end > digits && *end == '\0';
 }
 
 // False for what is infinite or no number.

@@ -295,6 +295,44 @@ static void a_template_that_is_not_supported_is_reported_when_a_chat_is_rendered
     files_remove(dir);
 }
 
+// Folders carry the template in one of three places; what is written for people to edit wins.
+static void a_folder_may_keep_its_template_in_three_places(void **state)
+{
+    (void)state;
+    static const char one[] = "{\"chat_template\": \"one {{ messages[0].content }}\"}";
+    static const char many[] =
+        "{\"chat_template\": [{\"name\": \"tool_use\", \"template\": \"no\"}, "
+        "{\"name\": \"default\", \"template\": \"many {{ messages[0].content }}\"}]}";
+    static const char file[] = "file {{ messages[0].content }}";
+    const struct {
+        const char *config, *jinja, *want;
+    } cases[] = {{one, NULL, "one S"}, {many, NULL, "many S"}, {many, file, "file S"}};
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char *dir = files_temp_dir(), *jinja = files_path(dir, "chat_template.jinja");
+        struct source *s = NULL;
+        struct tokenizer *t = NULL;
+        struct buf text;
+        struct why why = {""};
+        buf_init(&text, 0);
+        files_tiny_folder(dir, NULL);
+        assert_int_equal(fs_remove_tree(jinja, &why), ERR_OK);
+        files_write(dir, "tokenizer_config.json", cases[i].config, strlen(cases[i].config));
+        if (cases[i].jinja != NULL) {
+            files_write(dir, "chat_template.jinja", cases[i].jinja, strlen(cases[i].jinja));
+        }
+        assert_int_equal(source_open(dir, &s, &why), ERR_OK);
+        assert_int_equal(source_tokenizer(s, &t, &why), ERR_OK);
+        assert_int_equal(tokenizer_chat_text(t, talk, 1, true, &text, &why), ERR_OK);
+        assert_int_equal(text.len, strlen(cases[i].want));
+        assert_memory_equal(text.data, cases[i].want, text.len);
+        buf_fini(&text);
+        tokenizer_destroy(t);
+        source_close(s);
+        free(jinja);
+        files_remove(dir);
+    }
+}
+
 // `model.chat_template` and --chat-template: a name, a file, or a clear word.
 static void another_template_can_take_the_place_of_the_models(void **state)
 {
@@ -498,6 +536,7 @@ int main(void)
         cmocka_unit_test(a_template_can_refuse_a_chat),
         cmocka_unit_test(tokens_that_the_tokenizer_lacks_are_undefined),
         cmocka_unit_test(the_date_is_the_same_every_day),
+        cmocka_unit_test(a_folder_may_keep_its_template_in_three_places),
         cmocka_unit_test(another_template_can_take_the_place_of_the_models),
         cmocka_unit_test(the_end_of_a_turn_is_what_follows_the_answer),
         cmocka_unit_test(tulu_ends_answers_with_eos),

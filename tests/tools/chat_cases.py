@@ -218,6 +218,14 @@ true | abs
 'abc' | int(default=-1)
 'ff' | int(base=16)
 '0x1F' | int(0, 16)
+'0b101' | int(base=2)
+'-0o17' | int(base=8)
+'0o-7' | int(7, base=8)
+'12' | int(base=2)
+'- 5' | int(3)
+'+5' | int
+'_1' | int(2)
+'1__0' | int(2)
 4.9 | int
 -4.9 | int
 none | int
