@@ -22,6 +22,7 @@ struct actor_options {
     const char *token_file;    // "" = none
     const char *device;        // device_open kind
     int threads;               // 0 = cores
+    bool slabs;                // weights may be mapped from the learner's memory
     size_t slots, prefill_rows, kv_bytes;
 };
 

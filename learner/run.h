@@ -12,6 +12,7 @@
 #include "common/conf.h"
 #include "learner/ledger.h"
 #include "learner/publish.h"
+#include "learner/publish_slab.h"
 #include "learner/tasks.h"
 #include "learner/trainer.h"
 #include "model/tokenizer.h"
@@ -36,6 +37,7 @@ struct run {
     struct pool *pool;
     struct device *device;
     struct publish *publish;
+    struct publish_slabs *slabs;    // NULL: learner.slab is off, or the system has none
     struct trainer *trainer;
     struct ledger *ledger;
     struct hash128 model_hash;    // of version 1

@@ -162,16 +162,16 @@ static void a_third_slab_goes_when_it_is_not_needed(void **state)
         wait_outcome(b, i + 1);
         w[i] = b->last.weights;
     }
-    assert_int_equal(reload_slabs(b->reload), 3);
+    assert_int_equal(reload_packed(b->reload), 3);
     reload_recycle(b->reload, w[0]);
-    assert_int_equal(reload_slabs(b->reload), 3);
+    assert_int_equal(reload_packed(b->reload), 3);
     reload_recycle(b->reload, w[1]);
-    assert_int_equal(reload_slabs(b->reload), 2);
+    assert_int_equal(reload_packed(b->reload), 2);
     assert_int_equal(reload_begin(b->reload, 9, hash, NULL), ERR_OK);
     feed(b, 0, b->bytes, 4096);
     wait_outcome(b, RELOAD_SLABS + 1);
     assert_ptr_equal(b->last.weights, w[0]);    // the spare
-    assert_int_equal(reload_slabs(b->reload), 2);
+    assert_int_equal(reload_packed(b->reload), 2);
 }
 
 // A full box is not polled: the thread says when it has packed a chunk.
