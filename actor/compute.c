@@ -116,7 +116,8 @@ static enum err take_letter(struct compute *c, struct letter *l, struct why *why
         engine_abandon(c->engine, l->id);
     } else if (l->newest) {
         engine_swap(c->engine, l->weights, l->id);
-        c->swapped = l->id;
+        // An engine without work has its first token late for another reason.
+        c->swapped = atomic_load(&engine_get_stats(c->engine)->slots_busy) ? l->id : 0;
         c->tokens_before = atomic_load(&engine_get_stats(c->engine)->decode_tokens);
     } else {
         engine_pin(c->engine, l->weights, l->id);

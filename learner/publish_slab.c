@@ -100,25 +100,23 @@ struct weightslab *publish_slab_claim(struct publish_slabs *p)
 }
 
 void publish_slab_finish(struct publish_slabs *p, struct weightslab *slab, uint64_t version,
-                         struct hash128 hash, uint64_t sum)
+                         struct hash128 hash, const struct weights_sums *sums)
 {
     if (slab) {
-        weightslab_finish(slab, version, hash, sum);
+        weightslab_finish(slab, version, hash, sums);
     }
-    if (version) {
-        pthread_mutex_lock(&p->lock);
-        p->newest = slab;
-        p->version = version;
-        p->hash = hash;
-        pthread_mutex_unlock(&p->lock);
-    }
+    pthread_mutex_lock(&p->lock);
+    p->newest = slab;
+    p->version = version;
+    p->hash = hash;
+    pthread_mutex_unlock(&p->lock);
 }
 
 void publish_slab_reserve(struct publish_slabs *p)
 {
     struct weightslab *s = p->n == 1 ? make(p) : NULL;
     if (s) {
-        weightslab_finish(s, 0, p->owner, 0);
+        weightslab_abandon(s);
     }
 }
 

@@ -23,10 +23,9 @@ void publish_slabs_destroy(struct publish_slabs *p);    // NULL is fine
 // ---- train thread
 // A slab that neither the newest version nor a reader needs; NULL: there is none.
 struct weightslab *publish_slab_claim(struct publish_slabs *p);
-// It is the newest version from here on. slab NULL: the newest version has no slab. version 0: the
-// slab's content is nothing, and the newest stays what it was.
+// It is the newest version from here on. slab, sums NULL: the newest version has no slab.
 void publish_slab_finish(struct publish_slabs *p, struct weightslab *slab, uint64_t version,
-                         struct hash128 hash, uint64_t sum);
+                         struct hash128 hash, const struct weights_sums *sums);
 // Makes the second slab, which the next version will need, where there is one only.
 void publish_slab_reserve(struct publish_slabs *p);
 

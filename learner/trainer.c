@@ -261,7 +261,7 @@ static enum err draft_begin(struct trainer *t, struct draft *d, struct why *why)
     e = place_weights(t, d->slab, why);
     if (e) {
         if (d->slab) {
-            publish_slab_finish(t->slabs, d->slab, 0, (struct hash128){{0}}, 0);
+            weightslab_abandon(d->slab);
         }
         publish_cancel(t->publish, blob);
         return e;
@@ -278,7 +278,7 @@ static void draft_cancel(struct draft *d)
 {
     struct trainer *t = d->trainer;
     if (d->slab) {
-        publish_slab_finish(t->slabs, d->slab, 0, (struct hash128){{0}}, 0);
+        weightslab_abandon(d->slab);
     }
     t->packed = false;
     publish_cancel(t->publish, d->blob);
@@ -299,12 +299,12 @@ static enum err draft_publish(struct draft *d, uint64_t version, struct hash128 
         return e;
     }
     if (d->slab && !t->packed) {
-        publish_slab_finish(t->slabs, d->slab, 0, *hash, 0);
+        weightslab_abandon(d->slab);
         d->slab = NULL;
     }
     if (t->slabs) {
         publish_slab_finish(t->slabs, d->slab, version, *hash,
-                            d->slab ? weights_fed_sum(d->weights) : 0);
+                            d->slab ? weights_fed_sums(d->weights) : NULL);
     }
     return ERR_OK;
 }

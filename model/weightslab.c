@@ -48,8 +48,9 @@ struct header {
     struct hash128 owner;
     _Atomic uint32_t state;
     uint32_t unused;
-    uint64_t version, sum;
+    uint64_t version;
     struct hash128 hash;
+    struct weights_sums sums;
 };
 _Static_assert(sizeof(struct header) <= PAGE, "the header is one page");
 
@@ -183,14 +184,20 @@ bool weightslab_claim(struct weightslab *s)
     return true;
 }
 
-void weightslab_finish(struct weightslab *s, uint64_t version, struct hash128 hash, uint64_t sum)
+void weightslab_finish(struct weightslab *s, uint64_t version, struct hash128 hash,
+                       const struct weights_sums *sums)
 {
     struct header *h = s->header;
     h->version = version;
     h->hash = hash;
-    h->sum = sum;
-    atomic_store(&h->state, version ? STATE_WHOLE : STATE_EMPTY);
+    h->sums = *sums;
+    atomic_store(&h->state, STATE_WHOLE);
     (void)lock(s->fd, LOCK_UN);
+}
+
+void weightslab_abandon(struct weightslab *s)
+{
+    (void)lock(s->fd, LOCK_UN);    // the header states no version since the claim
 }
 
 void *weightslab_panels(struct weightslab *s)
@@ -321,8 +328,8 @@ bool weightview_of(const struct weightview *v, struct hash128 owner)
     return hash_equal(v->name.owner, owner);
 }
 
-enum err weightview_hold(struct weightview *v, uint64_t version, struct hash128 hash, uint64_t *sum,
-                         struct why *why)
+enum err weightview_hold(struct weightview *v, uint64_t version, struct hash128 hash,
+                         struct weights_sums *sums, struct why *why)
 {
     if (!lock(v->fd, LOCK_SH)) {
         return why_set(why, ERR_BUSY, "weight slab: version %" PRIu64 " is being replaced",
@@ -337,7 +344,7 @@ enum err weightview_hold(struct weightview *v, uint64_t version, struct hash128 
                        " whole and with its hash",
                        has, version);
     }
-    *sum = h->sum;
+    *sums = h->sums;
     return ERR_OK;
 }
 

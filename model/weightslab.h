@@ -22,7 +22,7 @@
 #include <stdint.h>
 
 #include "common/hash.h"
-#include "kernels/device.h"
+#include "model/model.h"
 
 // What both sides must agree on before a byte is used.
 struct weightslab_layout {
@@ -47,9 +47,10 @@ MUST_CHECK enum err weightslab_create(const struct weightslab_layout *l, struct 
 void weightslab_destroy(struct weightslab *s);    // NULL is fine; readers keep what they mapped
 // False: a reader holds it. True: it is nobody's but ours until finish, and states no version.
 bool weightslab_claim(struct weightslab *s);
-// The panels are complete: readers may take them. sum: weights_fed_sum. Also ends a claim in vain
-// (version 0: there is nothing to take).
-void weightslab_finish(struct weightslab *s, uint64_t version, struct hash128 hash, uint64_t sum);
+// The panels are complete: readers may take them. sums: weights_fed_sums.
+void weightslab_finish(struct weightslab *s, uint64_t version, struct hash128 hash,
+                       const struct weights_sums *sums);
+void weightslab_abandon(struct weightslab *s);    // the claim was in vain: there is nothing to take
 void *weightslab_panels(struct weightslab *s);
 struct weightslab_name weightslab_name(const struct weightslab *s);
 
@@ -65,10 +66,10 @@ void weightview_unmap(struct weightview *v);    // drops it first; NULL is fine
 bool weightview_is(const struct weightview *v, const struct weightslab_name *n);
 bool weightview_of(const struct weightview *v, struct hash128 owner);
 // Holds the version that the slab has now, until dropped. ERR_BUSY: it is being written.
-// ERR_MISMATCH: it has another version or hash than these, or is not whole. *sum is what the panels
-// must sum to (weights_sum): whoever decodes from them checks that first.
+// ERR_MISMATCH: it has another version or hash than these, or is not whole. *sums are what
+// the panels must sum to (weights_sum): whoever decodes from them checks that first.
 MUST_CHECK enum err weightview_hold(struct weightview *v, uint64_t version, struct hash128 hash,
-                                    uint64_t *sum, struct why *why);
+                                    struct weights_sums *sums, struct why *why);
 void weightview_drop(struct weightview *v);
 void *weightview_panels(const struct weightview *v);    // read-only memory
 
