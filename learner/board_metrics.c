@@ -242,8 +242,6 @@ static const struct peer_figure {
     {MSG_ROLE_ACTOR, "kv_pages_used", "actor_kv_pages_used", "gauge", "Pages in use."},
     {MSG_ROLE_ACTOR, "weights_in_slab", "actor_weights_in_slab", "gauge",
      "1: its weights stand in memory shared with the learner, 0: in its own."},
-    {MSG_ROLE_ACTOR, "publish_to_decode_ms", "actor_publish_to_decode_milliseconds", "gauge",
-     "From the optimiser's last write of the version in use to its first token."},
     {MSG_ROLE_ACTOR, "version", "actor_policy_version", "gauge",
      "Version that new tokens are decoded with."},
     {MSG_ROLE_VERIFIER, "verify_jobs_total", "verifier_jobs_total", "counter", "Jobs finished."},

@@ -9,6 +9,7 @@
 #include "common/clock.h"
 #include "common/fs.h"
 #include "common/log.h"
+#include "learner/publish_slab.h"
 #include "learner/recovery.h"
 #include "proto/msg.h"
 

@@ -12,7 +12,6 @@
 #include "common/conf.h"
 #include "learner/ledger.h"
 #include "learner/publish.h"
-#include "learner/publish_slab.h"
 #include "learner/tasks.h"
 #include "learner/trainer.h"
 #include "model/tokenizer.h"
@@ -25,6 +24,8 @@ enum run_mode {
     RUN_RESUME,    // goes on; no ledger is ERR_NOT_FOUND
     RUN_BRANCH,    // goes on from the newest checkpoint as a new branch
 };
+
+struct publish_slabs;    // publish_slab.h
 
 struct run {
     struct conf conf;

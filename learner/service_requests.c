@@ -9,6 +9,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "learner/publish_slab.h"
 #include "learner/service_internal.h"
 #include "proto/limits.h"
 

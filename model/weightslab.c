@@ -27,6 +27,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "model/model.h"
+
 #define FILE_NAME "caravan-weights"
 #define LINK_START "/memfd:" FILE_NAME
 

@@ -22,7 +22,9 @@
 #include <stdint.h>
 
 #include "common/hash.h"
-#include "model/model.h"
+#include "kernels/device.h"
+
+struct weights_sums;    // model.h
 
 // What both sides must agree on before a byte is used.
 struct weightslab_layout {

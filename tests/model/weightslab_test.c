@@ -21,6 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "model/model.h"
 #include "model/weightslab.h"
 
 enum { BYTES = 3 * 4096 + 100, PAGE = 4096, NOBODY = 65534 };
