@@ -33,6 +33,7 @@ enum job_kind { JOB_BEGIN, JOB_CHUNK, JOB_MAP, JOB_ABORT, JOB_OUTCOME, JOB_ROOM 
 struct set {
     struct weights *weights;
     struct weightview *view;
+    bool summed;    // view: all of it, once, and nothing has been wrong since
     bool idle;
 };
 
@@ -127,14 +128,17 @@ static enum err map_slab(struct reload *r, struct job *j, struct why *why)
 {
     struct set *s = &j->set;
     struct weights_sums sums;
-    size_t stripes = s->view ? 1 : WEIGHTS_STRIPES;
+    size_t stripes = s->summed ? 1 : WEIGHTS_STRIPES;
     enum err e = s->view ? ERR_OK : weightview_map(&j->name, &r->layout, &s->view, why);
     if (!e && !s->weights) {
         e = weights_create_in(r->device, &r->config, r->dtype, false, weightview_panels(s->view),
                               &s->weights, why);
     }
     e = e ? e : weightview_hold(s->view, j->version, j->hash, &sums, why);
-    if (!e && !sums_agree(s->weights, &sums, j->version % WEIGHTS_STRIPES, stripes)) {
+    if (!e) {
+        s->summed = sums_agree(s->weights, &sums, j->version % WEIGHTS_STRIPES, stripes);
+    }
+    if (!e && !s->summed) {
         weightview_drop(s->view);
         e = why_set(why, ERR_CORRUPT, "version %llu: the slab's bytes are not what was published",
                     (unsigned long long)j->version);

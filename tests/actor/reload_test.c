@@ -279,6 +279,29 @@ static void what_a_slab_does_not_have_comes_in_chunks(void **state)
     slab_close(b);
 }
 
+// Once a slab was found wrong, a sixteenth of the next version is not enough.
+static void a_slab_that_was_wrong_is_summed_whole_again(void **state)
+{
+    struct bench *b = *state;
+    slab_open(b);
+    for (uint64_t version = 1; version <= 3; version++) {
+        slab_fill(b, version, true);    // byte 1000: stripe 0, whose turn comes with version 16
+        assert_int_equal(map_version(b, version), ERR_OK);
+        wait_outcome(b, version);
+        assert_int_equal(b->last.err, ERR_CORRUPT);
+    }
+    slab_fill(b, 4, false);
+    assert_int_equal(map_version(b, 4), ERR_OK);
+    wait_outcome(b, 4);
+    assert_int_equal(b->last.err, ERR_OK);
+    reload_recycle(b->reload, b->last.weights);
+    slab_fill(b, 16, true);
+    assert_int_equal(map_version(b, 16), ERR_OK);
+    wait_outcome(b, 5);
+    assert_int_equal(b->last.err, ERR_CORRUPT);
+    slab_close(b);
+}
+
 // After a restart of the learner the actor must not keep the memory of the former one.
 static void slabs_of_a_former_learner_are_unmapped(void **state)
 {
@@ -351,6 +374,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(slabs_in_use_hold_the_next_version_back, setup, teardown),
         cmocka_unit_test_setup_teardown(a_slab_is_mapped_once_and_let_go_of, setup, teardown),
         cmocka_unit_test_setup_teardown(what_a_slab_does_not_have_comes_in_chunks, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_slab_that_was_wrong_is_summed_whole_again, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(slabs_of_a_former_learner_are_unmapped, setup, teardown),
         cmocka_unit_test_setup_teardown(a_mapped_version_frees_the_spare, setup, teardown),
         cmocka_unit_test_setup_teardown(room_is_announced_after_a_full_box, setup, teardown),
