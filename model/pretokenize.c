@@ -30,10 +30,11 @@
 #include "model/splitter.h"
 
 enum {
-    NEAR = 512,                // bytes of the first window
-    NEAR_LIMIT = 4000,         // steps that machine code counts in it
-    FAR_STEPS = 16,            // steps per byte of a larger one
-    BUDGET_PER_BYTE = 64,      // bytes of larger windows, per byte of the piece …
+    NEAR = 256,                // bytes of the first window
+    NEAR_LIMIT = 1000,         // steps that machine code counts in it
+    FAR_COST = 512,            // a larger one costs so many bytes of the budget, and its own;
+    FAR_STEPS = 16,            // for each of them the interpreter may take so many steps
+    BUDGET_PER_BYTE = 16,      // of the piece …
     BUDGET_START = 1 << 20,    // … and for any piece
     HEAP_LIMIT_KIB = 65536,
 };
@@ -220,12 +221,11 @@ static int match_far(struct split *s, size_t step, struct piece piece, struct se
             return PCRE2_ERROR_NOMEMORY;
         }
     }
-    size_t window = piece.len - search->from;
-    uint64_t steps = (uint64_t)window * FAR_STEPS;
-    if (window > search->budget) {
+    uint64_t cost = piece.len - search->from + FAR_COST, steps = cost * FAR_STEPS;
+    if (cost > search->budget) {
         return PCRE2_ERROR_MATCHLIMIT;
     }
-    search->budget -= window;
+    search->budget -= cost;
     (void)pcre2_set_match_limit(s->far_limits, (uint32_t)MIN(steps, (uint64_t)UINT32_MAX));
     return pcre2_match(s->p->steps[step].counted, piece.text, piece.len, search->from, options,
                        s->match[step], s->far_limits);
@@ -247,6 +247,10 @@ static int look(struct split *s, size_t step, struct piece piece, struct search 
     if (rc == PCRE2_ERROR_NOMATCH && !whole) {    // nothing can start before `end`
         search->from = end;
         search->window = NEAR;
+        return PCRE2_ERROR_PARTIAL;
+    }
+    if (rc == PCRE2_ERROR_MATCHLIMIT && search->window == NEAR) {    // the interpreter may do more
+        search->window *= 4;
         return PCRE2_ERROR_PARTIAL;
     }
     if (rc == PCRE2_ERROR_PARTIAL) {
