@@ -441,7 +441,7 @@ static void show(struct service *s, uint64_t now)
                                .fetching = s->fetch.version,
                                .fetched = s->fetch.offset,
                                .fetch_total = s->fetch.total,
-                               .slabs = s->reload ? reload_slabs(s->reload) : 0};
+                               .slabs = s->reload ? reload_packed(s->reload) : 0};
     snprintf(p.learner, sizeof p.learner, "%s", s->o->connect);
     snprintf(p.run_id, sizeof p.run_id, "%s", s->session.run_id);
     if (s->compute) {
