@@ -105,6 +105,30 @@ void source_close(struct source *s)
     free(s);
 }
 
+enum err source_use_weights(struct source *s, const char *path, struct why *why)
+{
+    struct safetensors **files = realloc(s->files, (s->n_files + 1) * sizeof(struct safetensors *));
+    if (files == NULL) {
+        return why_set(why, ERR_NOMEM, "%s: out of memory", path);
+    }
+    s->files = files;
+    struct safetensors *w = NULL;
+    enum err e = safetensors_open(path, &w, why);
+    if (e == ERR_OK) {
+        e = safetensors_check_flat(w, &s->params, NULL, why);
+    }
+    if (e != ERR_OK) {
+        safetensors_close(w);
+        return e;
+    }
+    s->files[s->n_files++] = w;    // the model's own stay open: its tokenizer may be in one of them
+    for (size_t i = 0; i < s->params.n; i++) {
+        const struct safetensors_tensor *t = safetensors_find(w, s->params.params[i].name);
+        s->views[i] = (struct source_view){t->data, quant_by_name(t->dtype), false};
+    }
+    return ERR_OK;
+}
+
 const struct model_config *source_config(const struct source *s)
 {
     return &s->config;

@@ -63,5 +63,8 @@ bool param_is_vector(const struct param *p);    // stored with one dimension
 MUST_CHECK enum err safetensors_check_shape(const struct safetensors *s,
                                             const struct safetensors_tensor *t,
                                             const struct param *p, struct why *why);
+// That s holds exactly the tensors of p, all as dtype (NULL: as any that is read).
+MUST_CHECK enum err safetensors_check_flat(const struct safetensors *s, const struct param_table *p,
+                                           const char *dtype, struct why *why);
 
 #endif

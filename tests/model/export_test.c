@@ -60,9 +60,15 @@ static void fini(struct fixture *f)
     files_remove(f->dir);
 }
 
+#define as_f32(blob)                                                                               \
+    (struct export_options)                                                                        \
+    {                                                                                              \
+        .type = "F32", .flat = (blob), .flat_dtype = DTYPE_F32                                     \
+    }
+
 static void export(struct fixture *f)
 {
-    if (source_export(f->s, f->out, DTYPE_F32, f->flat, &f->why) != ERR_OK) {
+    if (source_export(f->s, f->out, &as_f32(f->flat), &f->why) != ERR_OK) {
         fail_msg("%s", f->why.text);
     }
 }
@@ -192,7 +198,11 @@ static void weights_are_written_in_the_type_asked_for(void **state)
     for (size_t i = 0; i < n; i++) {
         bf16[i] = bf16_from_f32(f.flat[i]);
     }
-    assert_int_equal(source_export(f.s, f.out, DTYPE_BF16, bf16, &f.why), ERR_OK);
+    assert_int_equal(source_export(f.s, f.out,
+                                   &(struct export_options){
+                                       .type = "BF16", .flat = bf16, .flat_dtype = DTYPE_BF16},
+                                   &f.why),
+                     ERR_OK);
     assert_int_equal(source_open(f.out, &back, &f.why), ERR_OK);
     const struct param *p = &source_params(back)->params[1];
     float *x = malloc(p->count * sizeof *x);
@@ -214,7 +224,7 @@ static void an_export_that_cannot_be_written_says_where(void **state)
     init(&f, true, NULL);
     files_write(f.dir, "file", "", 0);
     char *under = files_path(f.dir, "file/out");
-    assert_int_not_equal(source_export(f.s, under, DTYPE_F32, f.flat, &f.why), ERR_OK);
+    assert_int_not_equal(source_export(f.s, under, &as_f32(f.flat), &f.why), ERR_OK);
     assert_non_null(strstr(f.why.text, "file"));
     free(under);
     fini(&f);
@@ -225,7 +235,7 @@ static void without_a_tokenizer_nothing_is_exported_from_gguf(void **state)
     (void)state;
     struct fixture f;
     init(&f, true, &(struct files_change){.omit = "tokenizer.ggml.tokens"});
-    assert_int_equal(source_export(f.s, f.out, DTYPE_F32, f.flat, &f.why), ERR_NOT_FOUND);
+    assert_int_equal(source_export(f.s, f.out, &as_f32(f.flat), &f.why), ERR_NOT_FOUND);
     assert_non_null(strstr(f.why.text, "tokenizer.ggml.tokens"));
     assert_false(fs_exists(f.out));
     fini(&f);
