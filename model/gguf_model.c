@@ -270,8 +270,11 @@ static enum err find_tensor(const struct source *s, const struct param *p,
     if (t == NULL) {
         return why_set(why, ERR_CORRUPT, "%s: tensor %s is missing", s->path, name);
     }
-    *out = t;
-    return check_dims(s->gguf, t, p, why);
+    enum err e = check_dims(s->gguf, t, p, why);
+    if (e == ERR_OK) {
+        *out = t;
+    }
+    return e;
 }
 
 static enum err map_tensors(struct source *s, struct why *why)
@@ -285,8 +288,8 @@ static enum err map_tensors(struct source *s, struct why *why)
     for (size_t i = 0; e == ERR_OK && i < s->params.n; i++) {
         const struct param *p = &s->params.params[i];
         const struct gguf_tensor *t = NULL;
-        e = find_tensor(s, p, &t, why);
-        if (e == ERR_OK) {
+        e = source_found(s, find_tensor(s, p, &t, why), why);
+        if (e == ERR_OK && t != NULL) {
             used[t - gguf_tensor_at(s->gguf, 0)] = true;
             s->views[i] =
                 (struct source_view){t->data, t->type, gguf_model_interleaves(&s->config, p)};
@@ -294,9 +297,11 @@ static enum err map_tensors(struct source *s, struct why *why)
     }
     for (size_t i = 0; e == ERR_OK && i < n; i++) {
         if (!used[i]) {
-            e = why_set(why, ERR_UNSUPPORTED,
-                        "%s: tensor %s is not part of a %s model as computed here", s->path,
-                        gguf_tensor_at(s->gguf, i)->name, s->config.family);
+            e = source_found(s,
+                             why_set(why, ERR_UNSUPPORTED,
+                                     "%s: tensor %s is not part of a %s model as computed here",
+                                     s->path, gguf_tensor_at(s->gguf, i)->name, s->config.family),
+                             why);
         }
     }
     free(used);

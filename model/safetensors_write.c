@@ -112,6 +112,7 @@ enum err export_tensor(const struct export *x, size_t index, const struct quant 
 {
     const struct param *p = &x->s->params.params[index];
     const struct source_view *v = &x->views[index];
+    size_t stored_bytes = p->cols / v->type->block * v->type->block_bytes;
     size_t row_bytes = p->cols * type->block_bytes, D = (size_t)x->s->config.head_dim;
     size_t step = MIN(p->rows, MAX(TENSOR_PIECE / row_bytes, (size_t)1));
     uint8_t *room = malloc(step * row_bytes);
@@ -128,6 +129,9 @@ enum err export_tensor(const struct export *x, size_t index, const struct quant 
             e = source_view_rows(x->s, v, p, from, 1, type, room + (k - r) * row_bytes, why);
         }
         e = e ? e : fs_writer_write(w, room, n * row_bytes, why);
+        if (x->views == x->s->views) {    // of mapped files
+            fs_map_drop(v->data + r * stored_bytes, n * stored_bytes);
+        }
     }
     free(room);
     return e;

@@ -32,7 +32,17 @@ enum err source_make_table(struct source *s, struct why *why)
                : why_set(why, ERR_NOMEM, "%s: out of memory for %zu tensors", s->path, s->params.n);
 }
 
-static enum err open_format(struct source *s, struct why *why)
+enum err source_found(struct source *s, enum err e, struct why *why)
+{
+    if (e == ERR_OK || e == ERR_NOMEM || s->report == NULL) {
+        return e;
+    }
+    s->report(s->report_arg, why->text);
+    s->n_problems++;
+    return ERR_OK;
+}
+
+enum err source_open_format(struct source *s, struct why *why)
 {
     struct stat st;
     if (stat(s->path, &st) != 0) {
@@ -48,7 +58,7 @@ static enum err open_format(struct source *s, struct why *why)
     return gguf_model_open(s, why);
 }
 
-static void open_spec(struct source *s)
+void source_open_spec(struct source *s)
 {
     s->spec_err = s->gguf != NULL ? gguf_model_spec(s, &s->spec, &s->spec_why)
                                   : hf_spec(s, &s->spec, &s->spec_why);
@@ -68,12 +78,12 @@ enum err source_open(const char *path, struct source **out, struct why *why)
         free(s);
         return why_set(why, ERR_NOMEM, "%s: out of memory", path);
     }
-    enum err e = open_format(s, why);
+    enum err e = source_open_format(s, why);
     if (e != ERR_OK) {
         source_close(s);
         return e;
     }
-    open_spec(s);
+    source_open_spec(s);
     *out = s;
     return ERR_OK;
 }

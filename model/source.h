@@ -47,6 +47,23 @@ MUST_CHECK enum err source_tokenizer(const struct source *s, struct tokenizer **
 // tokenizer.
 struct hash128 source_tokenizer_hash(const struct source *s);
 
+// Lines for people: family and sizes, how tensors are stored, tokenizer, chat template. Appends to
+// out.
+struct buf;
+MUST_CHECK enum err source_describe(const struct source *s, struct buf *out);
+
+// Opens a model and reads all of it, converting with pool (NULL: this thread), and tells every
+// problem that it finds: what is missing, misshapen, of a type that is not read, superfluous, not
+// finite, a tokenizer or template that cannot be used. A problem that leaves nothing to go on with
+// is the last. text: one line, good during the call.
+typedef void source_problem(void *arg, const char *text);
+struct source_findings {
+    size_t n_tensors, n_values;    // read
+    size_t n_problems;
+};
+MUST_CHECK enum err source_check(const char *path, struct pool *pool, source_problem *report,
+                                 void *arg, struct source_findings *out, struct why *why);
+
 // From now on values come from a safetensors file of all parameters (a run's published weights)
 // instead of the model's own. On failure nothing has changed.
 MUST_CHECK enum err source_use_weights(struct source *s, const char *path, struct why *why);

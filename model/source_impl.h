@@ -34,7 +34,19 @@ struct source {
     struct tokenizer_spec *spec;
     enum err spec_err;
     struct why spec_why;
+    // While source_check looks: takes what is wrong, one problem each, so that looking goes on.
+    source_problem *report;
+    void *report_arg;
+    size_t n_problems;
 };
+
+// Sets spec, or spec_err and spec_why.
+void source_open_spec(struct source *s);
+// What a reader does with the outcome of one tensor: passes it on, or, while source_check looks,
+// reports it and goes on as if all were well; the tensor's view stays without data.
+MUST_CHECK enum err source_found(struct source *s, enum err e, struct why *why);
+// Opens s->path by its format; s is zero but for path and report.
+MUST_CHECK enum err source_open_format(struct source *s, struct why *why);
 
 // Fill config, params, views and what holds the bytes; source_close cleans up after a failure.
 MUST_CHECK enum err gguf_model_open(struct source *s, struct why *why);
@@ -58,6 +70,12 @@ const struct quant *source_quant(enum dtype t);
 MUST_CHECK enum err source_view_rows(const struct source *s, const struct source_view *v,
                                      const struct param *p, size_t first, size_t n,
                                      const struct quant *to, void *out, struct why *why);
+
+// One tensor of the stream (source_stream); room: source_room bytes.
+MUST_CHECK enum err source_stream_tensor(const struct source *s, size_t index,
+                                         const struct quant *to, struct pool *pool, uint8_t *room,
+                                         source_sink *sink, void *arg, struct why *why);
+size_t source_room(const struct source *s, const struct quant *to);
 
 bool param_is_vector(const struct param *p);    // stored with one dimension
 MUST_CHECK enum err safetensors_check_shape(const struct safetensors *s,
