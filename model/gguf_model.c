@@ -258,6 +258,7 @@ bool gguf_model_interleaves(const struct model_config *c, const struct param *p)
     return p->kind == PARAM_Q || p->kind == PARAM_K;
 }
 
+// *out is set as soon as there is a tensor of the name, even one of a wrong shape.
 static enum err find_tensor(const struct source *s, const struct param *p,
                             const struct gguf_tensor **out, struct why *why)
 {
@@ -270,11 +271,8 @@ static enum err find_tensor(const struct source *s, const struct param *p,
     if (t == NULL) {
         return why_set(why, ERR_CORRUPT, "%s: tensor %s is missing", s->path, name);
     }
-    enum err e = check_dims(s->gguf, t, p, why);
-    if (e == ERR_OK) {
-        *out = t;
-    }
-    return e;
+    *out = t;
+    return check_dims(s->gguf, t, p, why);
 }
 
 static enum err map_tensors(struct source *s, struct why *why)
@@ -288,12 +286,15 @@ static enum err map_tensors(struct source *s, struct why *why)
     for (size_t i = 0; e == ERR_OK && i < s->params.n; i++) {
         const struct param *p = &s->params.params[i];
         const struct gguf_tensor *t = NULL;
-        e = source_found(s, find_tensor(s, p, &t, why), why);
-        if (e == ERR_OK && t != NULL) {
+        enum err found = find_tensor(s, p, &t, why);
+        if (t != NULL) {
             used[t - gguf_tensor_at(s->gguf, 0)] = true;
+        }
+        if (found == ERR_OK) {
             s->views[i] =
                 (struct source_view){t->data, t->type, gguf_model_interleaves(&s->config, p)};
         }
+        e = source_found(s, found, why);
     }
     for (size_t i = 0; e == ERR_OK && i < n; i++) {
         if (!used[i]) {

@@ -333,8 +333,21 @@ static void an_index_names_the_files_of_a_sharded_model(void **state)
         {"{\"weight_map\":{\"model.norm.weight\":\"part.safetensors\"}}", NULL},
         {"{\"weight_map\":{\"model.norm.weight\":\"../part.safetensors\"}}",
          "name of a file in this folder"},
-        {"{\"weight_map\":{\"model.norm.weight\":\"none.safetensors\"}}", "none.safetensors"},
-        {"{\"weight_map\":[]}", "weight_map is not an object"},
+        {"{\"weight_map\":{\"model.norm.weight\":\"/etc/hostname\"}}",
+         "name of a file in this folder"},
+        {"{\"weight_map\":{\"model.norm.weight\":\"..\"}}", "a folder, expected a regular file"},
+        {"{\"weight_map\":{\"model.norm.weight\":\"part.safetensors\\u0000x\"}}",
+         "name of a file in this folder"},
+        {"{\"weight_map\":{\"model.norm.weight\":7}}", "name of a file in this folder"},
+        {"{\"weight_map\":{\"model.norm.weight\":\"none.safetensors\"}}",
+         "model.safetensors.index.json: tensor model.norm.weight: "},
+        {"{\"weight_map\":{\"model.norm.weight\":\"none.safetensors\"}}",
+         "none.safetensors: cannot open"},
+        {"{\"weight_map\":{\"other.weight\":\"part.safetensors\"}}",
+         "tensor other.weight is not in part.safetensors"},
+        {"{\"weight_map\":[]}", "weight_map: expected an object of tensors and files"},
+        {"{\"weight_map\":{}}", "weight_map: expected an object of tensors and files"},
+        {"[]", "weight_map: expected an object"},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         char *dir = files_temp_dir();

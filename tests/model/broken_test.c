@@ -1,0 +1,177 @@
+// broken_test.c: model files that are not what they say, as a whole: cut anywhere, nested without
+// end. Whatever a stranger's folder holds, the answer is a sentence that names the file.
+//
+// Each cut is a file of its own, so that reading past it is a fault and not luck. Cuts are sampled;
+// with CARAVAN_LONG every byte is one.
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/fs.h"
+#include "model/source.h"
+#include "tests/model/model_files.h"
+
+static size_t step(size_t at, size_t sampled)
+{
+    return getenv("CARAVAN_LONG") != NULL || at < 16 ? 1 : sampled;
+}
+
+static void refuse(const char *path, const char *named, const char *what, size_t at)
+{
+    struct source *s = NULL;
+    struct why why = {""};
+    enum err e = source_open(path, &s, &why);
+    if (e == ERR_OK) {
+        source_close(s);
+        fail_msg("%s %zu: accepted", what, at);
+    }
+    if (strstr(why.text, named) == NULL || e == ERR_NOMEM) {
+        fail_msg("%s %zu: %s: %s", what, at, err_text(e), why.text);
+    }
+}
+
+static void a_gguf_model_cut_anywhere_is_refused(void **state)
+{
+    (void)state;
+    struct buf file;
+    buf_init(&file, 0);
+    files_tiny_gguf(&file, NULL);
+    char *dir = files_temp_dir(), *path = files_path(dir, "cut.gguf");
+    for (size_t len = 0; len < file.len - 31; len += step(len, 89)) {    // 31: padding at the end
+        files_write(dir, "cut.gguf", file.data, len);
+        refuse(path, "cut.gguf", "GGUF file cut at", len);
+    }
+    free(path);
+    files_remove(dir);
+    buf_fini(&file);
+}
+
+static void each_file_of_a_folder_cut_anywhere_is_refused(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"config.json", "generation_config.json",
+                                        "model.safetensors"};
+    struct why why = {""};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        char *dir = files_temp_dir(), *path = files_path(dir, names[i]), *whole = NULL;
+        size_t len = 0;
+        files_tiny_folder(dir, NULL);
+        assert_int_equal(fs_read_file(path, 1 << 20, &whole, &len, &why), ERR_OK);
+        for (size_t cut = 0; cut < len; cut += step(cut, 23)) {
+            files_write(dir, names[i], whole, cut);
+            refuse(dir, names[i], names[i], cut);
+        }
+        free(whole);
+        free(path);
+        files_remove(dir);
+    }
+}
+
+static void a_shard_cut_anywhere_is_refused(void **state)
+{
+    (void)state;
+    char *dir = files_temp_dir(), *in = files_path(dir, "in"), *out = files_path(dir, "out");
+    char *path = NULL, *whole = NULL;
+    struct source *s = NULL;
+    struct why why = {""};
+    size_t len = 0;
+    assert_int_equal(fs_make_dirs(in, &why), ERR_OK);
+    files_tiny_folder(in, NULL);
+    assert_int_equal(source_open(in, &s, &why), ERR_OK);
+    assert_int_equal(
+        source_export(s, out, &(struct export_options){.shard_bytes = 700, .type = "F32"}, &why),
+        ERR_OK);
+    source_close(s);
+    path = files_path(out, "model-00002-of-00005.safetensors");
+    assert_int_equal(fs_read_file(path, 1 << 20, &whole, &len, &why), ERR_OK);
+    for (size_t cut = 0; cut < len; cut += step(cut, 31)) {
+        files_write(out, "model-00002-of-00005.safetensors", whole, cut);
+        refuse(out, "model-00002-of-00005.safetensors", "shard cut at", cut);
+    }
+    free(whole);
+    free(path);
+    free(in);
+    free(out);
+    files_remove(dir);
+}
+
+static void json_nested_ten_thousand_deep_costs_a_sentence_and_no_stack(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"config.json", "generation_config.json",
+                                        "model.safetensors.index.json", "model.safetensors"};
+    enum { DEPTH = 10000 };
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        struct buf deep;
+        buf_init(&deep, 0);
+        char *dir = files_temp_dir();
+        uint64_t header = strcmp(names[i], "model.safetensors") == 0 ? 5 * DEPTH : 0;
+        files_tiny_folder(dir, &(struct files_change){.omit = "model.safetensors"});
+        if (header != 0) {
+            assert_int_equal(buf_append(&deep, &header, sizeof header), ERR_OK);
+        } else if (i < 2) {
+            files_tiny_folder(dir, NULL);
+        }
+        for (int d = 0; d < DEPTH; d++) {
+            assert_int_equal(buf_append(&deep, "{\"a\":", 5), ERR_OK);
+        }
+        files_write(dir, names[i], deep.data, deep.len);
+        struct source *s = NULL;
+        struct why why = {""};
+        assert_int_equal(source_open(dir, &s, &why), ERR_LIMIT);
+        assert_non_null(strstr(why.text, "nested deeper than 64"));
+        assert_non_null(strstr(why.text, names[i]));
+        files_remove(dir);
+        buf_fini(&deep);
+    }
+}
+
+static void a_header_of_four_gigabytes_is_refused_unread(void **state)
+{
+    (void)state;
+    char *dir = files_temp_dir();
+    uint64_t header = (uint64_t)4 << 30;
+    uint8_t file[64] = {0};
+    memcpy(file, &header, sizeof header);
+    files_tiny_folder(dir, NULL);
+    files_write(dir, "model.safetensors", file, sizeof file);
+    struct source *s = NULL;
+    struct why why = {""};
+    assert_int_equal(source_open(dir, &s, &why), ERR_LIMIT);
+    assert_non_null(strstr(why.text, "model.safetensors: a header of 4294967296 bytes, at most"));
+    files_remove(dir);
+}
+
+// A file is replaced by something that is none.
+static void folders_and_pipes_are_no_files(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"config.json", "model.safetensors"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        char *dir = files_temp_dir(), *path = files_path(dir, names[i]);
+        struct why why = {""};
+        files_tiny_folder(dir, &(struct files_change){.omit = names[i]});
+        assert_int_equal(fs_make_dirs(path, &why), ERR_OK);
+        refuse(dir, "a folder, expected a regular file", names[i], 0);
+        free(path);
+        files_remove(dir);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_gguf_model_cut_anywhere_is_refused),
+        cmocka_unit_test(each_file_of_a_folder_cut_anywhere_is_refused),
+        cmocka_unit_test(a_shard_cut_anywhere_is_refused),
+        cmocka_unit_test(json_nested_ten_thousand_deep_costs_a_sentence_and_no_stack),
+        cmocka_unit_test(a_header_of_four_gigabytes_is_refused_unread),
+        cmocka_unit_test(folders_and_pipes_are_no_files),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
