@@ -1,7 +1,7 @@
 // broken_test.c: model files that are not what they say, as a whole: cut anywhere, nested without
 // end. Whatever a stranger's folder holds, the answer is a sentence that names the file.
 //
-// Each cut is a file of its own, so that reading past it is a fault and not luck. Cuts are sampled;
+// Files are shortened from the end, so that each cut is one call and no writing. Cuts are sampled;
 // with CARAVAN_LONG every byte is one.
 
 #include <setjmp.h>
@@ -9,17 +9,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "common/fs.h"
 #include "model/source.h"
 #include "tests/model/model_files.h"
-
-static size_t step(size_t at, size_t sampled)
-{
-    return getenv("CARAVAN_LONG") != NULL || at < 16 ? 1 : sampled;
-}
 
 static void refuse(const char *path, const char *named, const char *what, size_t at)
 {
@@ -35,6 +31,19 @@ static void refuse(const char *path, const char *named, const char *what, size_t
     }
 }
 
+// Cuts path, which is len bytes long, ever shorter, and expects model to be refused each time, with
+// `named` in the message.
+static void refuse_cuts(const char *path, size_t len, size_t sampled, const char *model,
+                        const char *named)
+{
+    size_t step = getenv("CARAVAN_LONG") != NULL ? 1 : sampled;
+    for (size_t cut = len; cut > 0;) {
+        cut -= cut > 16 ? MIN(step, cut - 16) : 1;
+        assert_int_equal(truncate(path, (off_t)cut), 0);
+        refuse(model, named, "cut at", cut);
+    }
+}
+
 static void a_gguf_model_cut_anywhere_is_refused(void **state)
 {
     (void)state;
@@ -42,13 +51,23 @@ static void a_gguf_model_cut_anywhere_is_refused(void **state)
     buf_init(&file, 0);
     files_tiny_gguf(&file, NULL);
     char *dir = files_temp_dir(), *path = files_path(dir, "cut.gguf");
-    for (size_t len = 0; len < file.len - 31; len += step(len, 89)) {    // 31: padding at the end
-        files_write(dir, "cut.gguf", file.data, len);
-        refuse(path, "cut.gguf", "GGUF file cut at", len);
-    }
+    files_write(dir, "cut.gguf", file.data, file.len);
+    refuse_cuts(path, file.len - 31, 89, path, "cut.gguf");    // 31: padding at the end
     free(path);
     files_remove(dir);
     buf_fini(&file);
+}
+
+static size_t file_size(const char *path)
+{
+    char *whole = NULL;
+    size_t len = 0;
+    struct why why = {""};
+    if (fs_read_file(path, 1 << 20, &whole, &len, &why) != ERR_OK) {
+        fail_msg("%s", why.text);
+    }
+    free(whole);
+    return len;
 }
 
 static void each_file_of_a_folder_cut_anywhere_is_refused(void **state)
@@ -56,48 +75,37 @@ static void each_file_of_a_folder_cut_anywhere_is_refused(void **state)
     (void)state;
     static const char *const names[] = {"config.json", "generation_config.json",
                                         "model.safetensors"};
-    struct why why = {""};
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        char *dir = files_temp_dir(), *path = files_path(dir, names[i]), *whole = NULL;
-        size_t len = 0;
+        char *dir = files_temp_dir(), *path = files_path(dir, names[i]);
         files_tiny_folder(dir, NULL);
-        assert_int_equal(fs_read_file(path, 1 << 20, &whole, &len, &why), ERR_OK);
-        for (size_t cut = 0; cut < len; cut += step(cut, 23)) {
-            files_write(dir, names[i], whole, cut);
-            refuse(dir, names[i], names[i], cut);
-        }
-        free(whole);
+        refuse_cuts(path, file_size(path), 23, dir, names[i]);
         free(path);
         files_remove(dir);
     }
 }
 
-static void a_shard_cut_anywhere_is_refused(void **state)
+static void a_shard_and_the_index_cut_anywhere_are_refused(void **state)
 {
     (void)state;
-    char *dir = files_temp_dir(), *in = files_path(dir, "in"), *out = files_path(dir, "out");
-    char *path = NULL, *whole = NULL;
-    struct source *s = NULL;
-    struct why why = {""};
-    size_t len = 0;
-    assert_int_equal(fs_make_dirs(in, &why), ERR_OK);
-    files_tiny_folder(in, NULL);
-    assert_int_equal(source_open(in, &s, &why), ERR_OK);
-    assert_int_equal(
-        source_export(s, out, &(struct export_options){.shard_bytes = 700, .type = "F32"}, &why),
-        ERR_OK);
-    source_close(s);
-    path = files_path(out, "model-00002-of-00005.safetensors");
-    assert_int_equal(fs_read_file(path, 1 << 20, &whole, &len, &why), ERR_OK);
-    for (size_t cut = 0; cut < len; cut += step(cut, 31)) {
-        files_write(out, "model-00002-of-00005.safetensors", whole, cut);
-        refuse(out, "model-00002-of-00005.safetensors", "shard cut at", cut);
+    static const char *const names[] = {"model-00002-of-00005.safetensors",
+                                        "model.safetensors.index.json"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        char *dir = files_temp_dir(), *in = files_path(dir, "in"), *out = files_path(dir, "out");
+        char *path = files_path(out, names[i]);
+        struct source *s = NULL;
+        struct why why = {""};
+        const struct export_options in_five = {.shard_bytes = 700, .type = "F32"};
+        assert_int_equal(fs_make_dirs(in, &why), ERR_OK);
+        files_tiny_folder(in, NULL);
+        assert_int_equal(source_open(in, &s, &why), ERR_OK);
+        assert_int_equal(source_export(s, out, &in_five, &why), ERR_OK);
+        source_close(s);
+        refuse_cuts(path, file_size(path), 31, out, names[i]);
+        free(path);
+        free(in);
+        free(out);
+        files_remove(dir);
     }
-    free(whole);
-    free(path);
-    free(in);
-    free(out);
-    files_remove(dir);
 }
 
 static void json_nested_ten_thousand_deep_costs_a_sentence_and_no_stack(void **state)
@@ -168,7 +176,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_gguf_model_cut_anywhere_is_refused),
         cmocka_unit_test(each_file_of_a_folder_cut_anywhere_is_refused),
-        cmocka_unit_test(a_shard_cut_anywhere_is_refused),
+        cmocka_unit_test(a_shard_and_the_index_cut_anywhere_are_refused),
         cmocka_unit_test(json_nested_ten_thousand_deep_costs_a_sentence_and_no_stack),
         cmocka_unit_test(a_header_of_four_gigabytes_is_refused_unread),
         cmocka_unit_test(folders_and_pipes_are_no_files),
