@@ -71,7 +71,7 @@ static void backward_attention(struct model *m, const struct weights *w, size_t 
     size_t C = n->C, Q = n->Q, W = n->W;
     const float *k = a->qkv + Q, *v = k + n->KV;
     float *dk = m->dqkv + Q, *dv = dk + n->KV;
-    struct attn_keys keys = {m->kv_index, m->kv_off, m->kv_len};
+    struct attn_keys keys = {m->kv_index, m->kv_off, m->kv_len, 0};
 
     op->gemm_dw(d, R, C, Q, m->dx, C, a->att, Q, grad_of(m, grads, PARAM_O, layer));    // +=
     op->gemm(d, w->t, GEMM_SET, R, Q, C, m->dx, C, lw->o.packed_t, m->datt, Q);

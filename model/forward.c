@@ -121,7 +121,7 @@ static void forward_layer(struct model *m, const struct weights *w, const struct
     if (kv->cached) {
         op->scatter_rows(d, R, 2 * KV, a->qkv + Q, W, m->kv_row, kv->k, kv->ld);
     }
-    struct attn_keys keys = {m->kv_index, m->kv_off, m->kv_len};
+    struct attn_keys keys = {m->kv_index, m->kv_off, m->kv_len, 0};
     op->attention(d, R, n->H, n->G, n->D, m->scale, a->qkv, W, kv->k, kv->v, kv->ld, &keys, a->att,
                   Q, a->lse);
     if (a->x_mid != a->x) {
