@@ -30,6 +30,7 @@
 #ifndef CARAVAN_KERNELS_DEVICE_H
 #define CARAVAN_KERNELS_DEVICE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -87,6 +88,9 @@ struct device;
 
 struct device_ops {
     const char *numerics_id;    // e.g. "cpu-f32-1": equal ids promise equal forward bits
+    // Device memory is the process's own: any mapping of it, files and shared memory included, may
+    // stand where device memory is asked for.
+    bool unified;
     // memory: 64-byte aligned, zeroed
     enum err (*alloc)(struct device *d, size_t bytes, void **out, struct why *why);
     void (*release)(struct device *d, void *p);    // NULL is fine
@@ -99,9 +103,9 @@ struct device_ops {
     // padded with zeros to a multiple of 16
     size_t (*packed_bytes)(enum dtype t, size_t N, size_t K);
     void (*pack)(struct device *d, enum dtype t, size_t N, size_t K, const void *w, void *packed);
-    // Packs W^T (K, N).
-    void (*pack_transposed)(struct device *d, enum dtype t, size_t N, size_t K, const void *w,
-                            void *packed);
+    // packed (N, K) -> packed_t, the panels of W^T (K, N).
+    void (*transpose)(struct device *d, enum dtype t, size_t N, size_t K, const void *packed,
+                      void *packed_t);
 
     // forward
     // out (R, C) =
