@@ -1,7 +1,7 @@
 // localmodel.c: source, tokenizer, device and weights put together.
 //
-// Tensors go from disk to packed weights one at a time, so that the peak is the packed model and
-// one tensor. Scratch for scoring grows with the longest sequence asked for.
+// Tensors go from disk to packed weights a few MiB at a time, so that the peak is the packed model and
+// little more. Scratch for scoring grows with the longest sequence asked for.
 #include "cli/localmodel.h"
 
 #include <stdlib.h>
@@ -94,19 +94,9 @@ enum err localmodel_flat(const struct source *s, enum dtype t, void **flat, stru
     return ERR_OK;
 }
 
-static enum err feed(struct localmodel *m, enum dtype t, struct why *why)
+static enum err feed(void *weights, const void *bytes, size_t len, struct why *why)
 {
-    const struct param_table *p = source_params(m->source);
-    struct hash128 hash;
-    float *room = tensor_room(m->source);
-    enum err e = room ? ERR_OK : why_set(why, ERR_NOMEM, "no memory for a tensor");
-    weights_begin(m->weights);
-    for (size_t i = 0; !e && i < p->n; i++) {
-        e = read_as(m->source, i, t, room, why);
-        e = e ? e : weights_feed(m->weights, room, p->params[i].count * dtype_size(t), why);
-    }
-    free(room);
-    return e ? e : weights_end(m->weights, &hash, why);
+    return weights_feed(weights, bytes, len, why);
 }
 
 enum err localmodel_load(struct localmodel *m, enum dtype t, int threads, struct why *why)
@@ -114,7 +104,12 @@ enum err localmodel_load(struct localmodel *m, enum dtype t, int threads, struct
     enum err e = pool_create(threads ? threads : pool_cores(), &m->pool, why);
     e = e ? e : device_open("cpu", m->pool, &m->device, why);
     e = e ? e : weights_create(m->device, source_config(m->source), t, false, &m->weights, why);
-    return e ? e : feed(m, t, why);
+    struct hash128 hash;
+    if (!e) {
+        weights_begin(m->weights);
+        e = source_stream(m->source, t, m->pool, feed, m->weights, why);
+    }
+    return e ? e : weights_end(m->weights, &hash, why);
 }
 
 static enum err reserve_rows(struct localmodel *m, size_t rows, struct why *why)

@@ -239,21 +239,32 @@ static enum err check_dims(const struct gguf *g, const struct gguf_tensor *t, co
                    p->rows);
 }
 
+bool gguf_model_name(const struct param *p, char name[GGUF_MAX_NAME + 1])
+{
+    const char *format = (size_t)p->kind < ARRAY_LEN(tensor_names) ? tensor_names[p->kind] : NULL;
+    const char *number = format == NULL ? NULL : strstr(format, "%d");
+    if (number == NULL) {
+        (void)snprintf(name, GGUF_MAX_NAME + 1, "%s", format == NULL ? "" : format);
+    } else {
+        (void)snprintf(name, GGUF_MAX_NAME + 1, "%.*s%" PRId32 "%s", (int)(number - format), format,
+                       p->layer, number + 2);
+    }
+    return format != NULL;
+}
+
+bool gguf_model_interleaves(const struct model_config *c, const struct param *p)
+{
+    (void)c;
+    return p->kind == PARAM_Q || p->kind == PARAM_K;
+}
+
 static enum err find_tensor(const struct source *s, const struct param *p,
                             const struct gguf_tensor **out, struct why *why)
 {
-    const char *format = (size_t)p->kind < ARRAY_LEN(tensor_names) ? tensor_names[p->kind] : NULL;
-    if (format == NULL) {
+    char name[GGUF_MAX_NAME + 1];
+    if (!gguf_model_name(p, name)) {
         return why_set(why, ERR_UNSUPPORTED, "%s: parameter %s has no name in GGUF files", s->path,
                        p->name);
-    }
-    char name[GGUF_MAX_NAME + 1];
-    const char *number = strstr(format, "%d");
-    if (number == NULL) {
-        (void)snprintf(name, sizeof name, "%s", format);
-    } else {
-        (void)snprintf(name, sizeof name, "%.*s%" PRId32 "%s", (int)(number - format), format,
-                       p->layer, number + 2);
     }
     const struct gguf_tensor *t = gguf_tensor_find(s->gguf, name);
     if (t == NULL) {
@@ -278,7 +289,7 @@ static enum err map_tensors(struct source *s, struct why *why)
         if (e == ERR_OK) {
             used[t - gguf_tensor_at(s->gguf, 0)] = true;
             s->views[i] =
-                (struct source_view){t->data, t->type, p->kind == PARAM_Q || p->kind == PARAM_K};
+                (struct source_view){t->data, t->type, gguf_model_interleaves(&s->config, p)};
         }
     }
     for (size_t i = 0; e == ERR_OK && i < n; i++) {

@@ -28,6 +28,8 @@ struct safetensors {
     char *where;
     struct safetensors_tensor *tensors;    // by name
     size_t n;
+    const uint8_t *data;    // of all tensors
+    size_t data_len;
 };
 
 static const struct {
@@ -224,6 +226,8 @@ static enum err parse(struct safetensors *s, const uint8_t *data, size_t len, st
     }
     struct reader r = {s->where, data + sizeof header_len + header_len,
                        len - sizeof header_len - (size_t)header_len, why};
+    s->data = r.data;
+    s->data_len = r.data_len;
     json_t *header = NULL;
     enum err e = json_parse((const char *)data + sizeof header_len, (size_t)header_len, s->where,
                             &header, why);
@@ -291,6 +295,11 @@ void safetensors_close(struct safetensors *s)
 const char *safetensors_where(const struct safetensors *s)
 {
     return s->where;
+}
+
+bool safetensors_holds(const struct safetensors *s, const uint8_t *byte)
+{
+    return byte >= s->data && byte < s->data + s->data_len;
 }
 
 size_t safetensors_n_tensors(const struct safetensors *s)

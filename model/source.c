@@ -2,13 +2,12 @@
 // each lies.
 //
 // Opening does all the checking that needs no tensor data: shapes, types, ranges, names. What is
-// left for reading is conversion and the search for infinities and NaNs, row by row while a row is
-// in the L1 cache. A tokenizer that cannot be used does not make the weights unusable, so its error
-// is kept and given to whoever asks for the tokenizer.
+// left for reading is conversion and the search for infinities and NaNs (source_rows.c). A tokenizer
+// that cannot be used does not make the weights unusable, so its error is kept and given to whoever
+// asks for the tokenizer.
 
 #include "model/source.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -119,38 +118,6 @@ const struct param_table *source_params(const struct source *s)
 const char *source_format(const struct source *s)
 {
     return s->format;
-}
-
-// ---- tensors ----
-
-// The row of the Hugging Face layout that stored row r is.
-static size_t row_of(const struct source *s, const struct source_view *v, size_t r)
-{
-    if (!v->interleaved) {
-        return r;
-    }
-    size_t head_dim = (size_t)s->config.head_dim, head = r / head_dim, within = r % head_dim;
-    return head * head_dim + within % 2 * (head_dim / 2) + within / 2;
-}
-
-enum err source_read(const struct source *s, size_t index, float *out, struct why *why)
-{
-    CHECK(index < s->params.n);
-    const struct param *p = &s->params.params[index];
-    const struct source_view *v = &s->views[index];
-    size_t blocks = p->cols / v->type->block, row_bytes = blocks * v->type->block_bytes;
-    for (size_t r = 0; r < p->rows; r++) {
-        size_t to = row_of(s, v, r);
-        float *row = out + to * p->cols;
-        v->type->read(v->data + r * row_bytes, blocks, row);
-        size_t bad = quant_first_nonfinite(row, p->cols);
-        if (bad < p->cols) {
-            return why_set(why, ERR_CORRUPT,
-                           "%s: tensor %s: element [%zu, %zu] is %s, expected a finite number",
-                           s->path, p->name, to, bad, isnan(row[bad]) ? "NaN" : "infinite");
-        }
-    }
-    return ERR_OK;
 }
 
 // ---- tokenizer ----

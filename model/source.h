@@ -9,6 +9,7 @@
 #define CARAVAN_MODEL_SOURCE_H
 
 #include "common/hash.h"
+#include "common/pool.h"
 #include "model/config.h"
 
 struct source;
@@ -25,6 +26,19 @@ const char *source_format(const struct source *s);    // "gguf" or "safetensors"
 // One tensor as f32, params->params[index].count elements. Non-finite values are ERR_CORRUPT naming
 // tensor and element.
 MUST_CHECK enum err source_read(const struct source *s, size_t index, float *out, struct why *why);
+// The same for rows first .. first + n - 1 as type `to`, one with a writer (quant.h). out is aligned
+// for its type. A finite value that `to` cannot hold is ERR_LIMIT.
+struct quant;
+MUST_CHECK enum err source_rows(const struct source *s, size_t index, size_t first, size_t n,
+                                const struct quant *to, void *out, struct why *why);
+// Gives all parameters in table order as one flat blob of type t (what weights_feed takes), piece
+// after piece of whole rows. Pieces point into the file where it holds the very bytes, so they need
+// not be aligned, and are good during the call only. Converted by pool (NULL: this thread). Pages of
+// the file are given back behind it: at no time is much more than one piece resident. The first
+// error, of sink or of reading (as source_read), ends it.
+typedef enum err source_sink(void *arg, const void *bytes, size_t len, struct why *why);
+MUST_CHECK enum err source_stream(const struct source *s, enum dtype t, struct pool *pool,
+                                  source_sink *sink, void *arg, struct why *why);
 // The tokenizer and chat template that come with the model. A missing or unsupported tokenizer does
 // not keep source_open from succeeding: it is reported here.
 MUST_CHECK enum err source_tokenizer(const struct source *s, struct tokenizer **out,

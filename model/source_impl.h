@@ -46,6 +46,19 @@ MUST_CHECK enum err hf_spec(const struct source *s, struct tokenizer_spec **out,
 // Allocates params and views for s->config.
 MUST_CHECK enum err source_make_table(struct source *s, struct why *why);
 
+// The name of a parameter in GGUF files; false: it has none.
+bool gguf_model_name(const struct param *p, char name[GGUF_MAX_NAME + 1]);
+// Whether GGUF files of this architecture hold the rows of p interleaved (source_view).
+bool gguf_model_interleaves(const struct model_config *c, const struct param *p);
+
+// The format of a published type.
+const struct quant *source_quant(enum dtype t);
+// Rows first .. first + n - 1 of p, in Hugging Face order, from v as type `to` (one with a writer):
+// out (n, cols) =, aligned for its type.
+MUST_CHECK enum err source_view_rows(const struct source *s, const struct source_view *v,
+                                     const struct param *p, size_t first, size_t n,
+                                     const struct quant *to, void *out, struct why *why);
+
 bool param_is_vector(const struct param *p);    // stored with one dimension
 MUST_CHECK enum err safetensors_check_shape(const struct safetensors *s,
                                             const struct safetensors_tensor *t,

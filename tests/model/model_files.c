@@ -188,7 +188,7 @@ static void maybe_tensor(struct gguf_maker *m, const struct files_change *c, con
         memcpy(data.data + 5 * sizeof nan, &nan, sizeof nan);
     }
     uint64_t dims[2] = {cols, rows};
-    gguf_put_tensor(m, name, same(c->type, name) ? 2 : q->ggml_id, rows == 1 ? 1 : 2, dims,
+    gguf_put_tensor(m, name, same(c->type, name) ? 10 : q->ggml_id, rows == 1 ? 1 : 2, dims,
                     data.data, data.len);
     buf_fini(&data);
 }

@@ -39,7 +39,7 @@ struct files_change {
     uint32_t value;
     const char *text_key;    // this string key gets `text`
     const char *text;
-    const char *type;    // tensor whose type is ggml type 2 (Q4_0), or dtype I32 in a folder
+    const char *type;    // tensor whose type is ggml type 10 (Q2_K), or dtype I32 in a folder
 };
 void files_tiny_gguf(struct buf *file, const struct files_change *change);    // change may be NULL
 

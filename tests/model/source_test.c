@@ -152,7 +152,7 @@ static void wrong_gguf_models_are_refused_by_name(void **state)
          "tensor blk.0.attn_q.bias is not part of a llama model",
          ERR_UNSUPPORTED},
         {{.type = "blk.0.ffn_down.weight"},
-         "type 2 (Q4_0) cannot be read; supported are",
+         "type 10 (Q2_K) cannot be read; supported are",
          ERR_UNSUPPORTED},
         {{.omit = "llama.block_count"}, "key llama.block_count is missing", ERR_NOT_FOUND},
         {{.omit = "general.architecture"}, "key general.architecture is missing", ERR_NOT_FOUND},
