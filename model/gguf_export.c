@@ -3,7 +3,8 @@
 //
 // What has one dimension (norms, biases) is F32, as llama.cpp's graphs want it; matrices are of the
 // type asked for. Names and row order of tensors come from the one table that reading uses. Every
-// size is written, the implied ones too, so that no reader has to guess.
+// size is written, the implied ones too, so that no reader has to guess. Rotary scaling of the llama3
+// kind is a tensor, rope_freqs.weight: what each frequency is divided by.
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,6 +43,14 @@ static void put_config(struct gguf_writer *w, const struct model_config *c, cons
         (void)snprintf(key, sizeof key, "%s.%s", arch, sizes[i].key);
         gguf_writer_u32(w, key, (uint32_t)sizes[i].value);
     }
+    if (c->window > 0) {
+        (void)snprintf(key, sizeof key, "%s.attention.sliding_window", arch);
+        gguf_writer_u32(w, key, (uint32_t)c->window);
+    }
+    if (c->rope.type == ROPE_LLAMA3) {
+        (void)snprintf(key, sizeof key, "%s.rope.scaling.original_context_length", arch);
+        gguf_writer_u32(w, key, (uint32_t)c->rope.original_positions);
+    }
     (void)snprintf(key, sizeof key, "%s.rope.freq_base", arch);
     gguf_writer_f32(w, key, c->rope_theta);
     (void)snprintf(key, sizeof key, "%s.attention.layer_norm_rms_epsilon", arch);
@@ -73,13 +82,22 @@ static enum err put_head(struct gguf_writer *w, const struct export *x, const ch
                          struct why *why)
 {
     const struct source *s = x->s;
-    const char *arch = family_find(s->config.family)->name;
+    const char *arch = family_find(s->config.family)->gguf;
+    if (s->config.window > 0 && strcmp(arch, "llama") != 0) {
+        return why_set(why, ERR_UNSUPPORTED,
+                       "%s: %s files have no key for a sliding window in some of the layers", path,
+                       arch);
+    }
     gguf_writer_text(w, "general.architecture", arch, strlen(arch));
     gguf_writer_text(w, "general.type", "model", strlen("model"));
     put_name(w, s->path);
     gguf_writer_u32(w, "general.file_type", file_type(x->type));
     put_config(w, &s->config, arch);
     enum err e = gguf_vocab_put(w, s->spec, &s->config, path, why);
+    if (s->config.rope.type == ROPE_LLAMA3) {
+        gguf_writer_tensor(w, GGUF_ROPE_FREQS, source_quant(DTYPE_F32), 1,
+                           (uint64_t)s->config.head_dim / 2);
+    }
     for (size_t i = 0; e == ERR_OK && i < s->params.n; i++) {
         const struct param *p = &s->params.params[i];
         char name[GGUF_MAX_NAME + 1];
@@ -92,13 +110,29 @@ static enum err put_head(struct gguf_writer *w, const struct export *x, const ch
     return e;
 }
 
+static enum err put_rope_freqs(const struct model_config *c, struct fs_writer *f, struct why *why)
+{
+    enum { MAX_PAIRS = 256 };    // config.c allows heads of 512
+    double divisors[MAX_PAIRS];
+    float values[MAX_PAIRS];
+    size_t n = (size_t)c->head_dim / 2;
+    CHECK(n <= MAX_PAIRS);
+    rope_divisors((size_t)c->head_dim, (double)c->rope_theta, &c->rope, divisors);
+    for (size_t i = 0; i < n; i++) {
+        values[i] = (float)divisors[i];
+    }
+    enum err e = fs_writer_write(f, values, n * sizeof *values, why);
+    return e ? e : gguf_writer_pad(f, n * sizeof *values, why);
+}
+
 static enum err put_tensors(const struct export *x, struct fs_writer *f, struct why *why)
 {
-    enum err e = ERR_OK;
+    const struct model_config *c = &x->s->config;
+    enum err e = c->rope.type == ROPE_LLAMA3 ? put_rope_freqs(c, f, why) : ERR_OK;
     for (size_t i = 0; e == ERR_OK && i < x->s->params.n; i++) {
         const struct param *p = &x->s->params.params[i];
         const struct quant *type = tensor_type(x, p);
-        e = export_tensor(x, i, type, gguf_model_interleaves(&x->s->config, p), f, why);
+        e = export_tensor(x, i, type, gguf_model_interleaves(c, p), f, why);
         e = e ? e : gguf_writer_pad(f, (uint64_t)p->count * type->block_bytes, why);
     }
     return e;

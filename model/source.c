@@ -17,7 +17,7 @@
 
 bool param_is_vector(const struct param *p)
 {
-    return p->kind == PARAM_ATTN_NORM || p->kind == PARAM_FFN_NORM || p->kind == PARAM_FINAL_NORM;
+    return p->vector;
 }
 
 enum err source_make_table(struct source *s, struct why *why)

@@ -58,6 +58,10 @@ MUST_CHECK enum err hf_spec(const struct source *s, struct tokenizer_spec **out,
 // Allocates params and views for s->config.
 MUST_CHECK enum err source_make_table(struct source *s, struct why *why);
 
+// The configuration in a GGUF file's metadata (gguf_config.c).
+MUST_CHECK enum err gguf_model_config(const struct gguf *g, struct model_config *out,
+                                      struct why *why);
+#define GGUF_ROPE_FREQS "rope_freqs.weight"    // divisors of the rotary frequencies, (head_dim / 2)
 // The name of a parameter in GGUF files; false: it has none.
 bool gguf_model_name(const struct param *p, char name[GGUF_MAX_NAME + 1]);
 // Whether GGUF files of this architecture hold the rows of p interleaved (source_view).

@@ -91,8 +91,7 @@ size_t kit_below(uint64_t seed, uint64_t i, size_t n)
     return rng_philox(seed, i, 7).v[0] % n;
 }
 
-static void *pack(struct device *d, enum dtype t, size_t N, size_t K, const float *w,
-                  float *rounded, bool transposed)
+void *kit_pack(struct device *d, enum dtype t, size_t N, size_t K, const float *w, float *rounded)
 {
     uint16_t *h = malloc(N * K * sizeof *h + 2);
     for (size_t i = 0; i < N * K; i++) {
@@ -102,26 +101,19 @@ static void *pack(struct device *d, enum dtype t, size_t N, size_t K, const floa
         }
     }
     const void *src = t == DTYPE_BF16 ? (const void *)h : (const void *)w;
-    void *p;
-    if (transposed) {
-        p = kit_alloc(d, d->ops->packed_bytes(t, K, N));
-        d->ops->pack_transposed(d, t, N, K, src, p);
-    } else {
-        p = kit_alloc(d, d->ops->packed_bytes(t, N, K));
-        d->ops->pack(d, t, N, K, src, p);
-    }
+    void *p = kit_alloc(d, d->ops->packed_bytes(t, N, K));
+    d->ops->pack(d, t, N, K, src, p);
     free(h);
     return p;
 }
 
-void *kit_pack(struct device *d, enum dtype t, size_t N, size_t K, const float *w, float *rounded)
-{
-    return pack(d, t, N, K, w, rounded, false);
-}
-
 void *kit_pack_transposed(struct device *d, enum dtype t, size_t N, size_t K, const float *w)
 {
-    return pack(d, t, N, K, w, NULL, true);
+    void *packed = kit_pack(d, t, N, K, w, NULL);
+    void *p = kit_alloc(d, d->ops->packed_bytes(t, K, N));
+    d->ops->transpose(d, t, N, K, packed, p);
+    d->ops->release(d, packed);
+    return p;
 }
 
 void kit_close_to(const char *what, size_t n, const float *got, const double *want, double tol,
@@ -162,6 +154,11 @@ static double dot(const double *x, const double *y, size_t n)
     return s;
 }
 
+static int32_t first_key(const struct kit_attention *a, size_t r)
+{
+    return a->window > 0 && a->len[r] > a->window ? a->len[r] - a->window : 0;
+}
+
 void kit_attention(const struct kit_attention *a, double *out, double *lse)
 {
     for (size_t r = 0; r < a->R; r++) {
@@ -170,7 +167,7 @@ void kit_attention(const struct kit_attention *a, double *out, double *lse)
             const int32_t *list = a->index + a->off[r];
             double sum = 0.0;
             memset(out + at, 0, a->D * sizeof *out);
-            for (int32_t j = 0; j < a->len[r]; j++) {
+            for (int32_t j = first_key(a, r); j < a->len[r]; j++) {
                 size_t key = ((size_t)list[j] * a->G + g) * a->D;
                 double p = exp(a->scale * dot(a->q + at, a->k + key, a->D));
                 sum += p;
@@ -195,7 +192,7 @@ void kit_attention_backward(const struct kit_attention *a, const double *out, co
             size_t g = h / (a->H / a->G), at = (r * a->H + h) * a->D;
             const int32_t *list = a->index + a->off[r];
             double delta = dot(dout + at, out + at, a->D);
-            for (int32_t j = 0; j < a->len[r]; j++) {
+            for (int32_t j = first_key(a, r); j < a->len[r]; j++) {
                 size_t key = ((size_t)list[j] * a->G + g) * a->D;
                 double s = a->scale * dot(a->q + at, a->k + key, a->D);
                 double p = exp(s - lse[r * a->H + h]);

@@ -75,8 +75,8 @@ static void what_is_not_computed_is_refused_by_field(void **state)
     } cases[] = {
         {SIZES ",\"attention_bias\":true", "attention_bias", ERR_UNSUPPORTED},
         {SIZES ",\"mlp_bias\":true", "mlp_bias", ERR_UNSUPPORTED},
-        {SIZES ",\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8.0}", "llama3",
-         ERR_UNSUPPORTED},
+        {SIZES ",\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8.0}", "low_freq_factor",
+         ERR_INVALID},
         {SIZES ",\"rope_scaling\":{\"type\":\"linear\",\"factor\":2.0}", "linear", ERR_UNSUPPORTED},
         {SIZES ",\"rope_parameters\":{\"rope_type\":\"yarn\"}", "yarn", ERR_UNSUPPORTED},
         {SIZES ",\"quantization_config\":{\"bits\":4}", "quantization_config", ERR_UNSUPPORTED},

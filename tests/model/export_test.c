@@ -324,7 +324,7 @@ static void f16_holds_what_fits_and_refuses_the_rest_by_name(void **state)
     init(&f, false, NULL);
     export_as(f.s, f.out, &(struct export_options){.type = "F16"});
     struct source *back = open_path(f.out);
-    const struct param *p = &source_params(back)->params[1];
+    const struct param *p = &source_params(f.s)->params[1];
     float x[64];
     assert_int_equal(source_read(back, 1, x, &f.why), ERR_OK);
     for (size_t i = 0; i < p->count; i++) {
