@@ -117,9 +117,9 @@ static enum err describe_token(const struct tokenizer_spec *spec, const char *wh
     if (id < 0 || (size_t)id >= spec->n_tokens) {
         return ERR_OK;
     }
-    const struct spec_token *t = &spec->tokens[id];
-    return buf_printf(out, ", %s %" PRId64 " %.*s", what, id, (int)MIN(t->len, 40u),
-                      (const char *)spec->text.data + t->off);
+    size_t len = 0;
+    const char *text = tokenizer_spec_text(spec, (size_t)id, &len);
+    return buf_printf(out, ", %s %" PRId64 " %.*s", what, id, (int)MIN(len, (size_t)40), text);
 }
 
 static enum err describe_tokenizer(const struct source *s, struct buf *out)
@@ -128,8 +128,9 @@ static enum err describe_tokenizer(const struct source *s, struct buf *out)
     if (spec == NULL) {
         return buf_printf(out, "tokenizer cannot be used: %s\n", s->spec_why.text);
     }
-    enum err e =
-        buf_printf(out, "tokenizer BPE, %zu tokens, %zu merges", spec->n_tokens, spec->n_merges);
+    enum err e = buf_printf(out, "tokenizer %s BPE, %zu tokens, %zu merges",
+                            spec->alphabet == SPEC_BYTES ? "byte-level" : "SentencePiece",
+                            spec->n_tokens, spec->n_merges);
     e = e ? e : describe_token(spec, "BOS", spec->bos_id, out);
     for (size_t i = 0; !e && i < spec->n_stop; i++) {
         e = describe_token(spec, "stop", spec->stop[i], out);

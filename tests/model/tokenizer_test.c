@@ -99,7 +99,8 @@ static void added_tokens_match_longest_first(void **state)
                                     "\"vocab\":{\"a\":0,\"b\":1},\"merges\":[]}}");
     expect_ids(t, "ababab", 6, true, "3 2");
     expect_ids(t, "abaabc", 6, true, "2 0 4");
-    expect_ids(t, "abaabc", 6, false, "2 0 2");
+    // A special token in untrusted text is passed over as a whole, whatever begins like it.
+    expect_ids(t, "abaabc", 6, false, "2 0 0 1");
     tokenizer_destroy(t);
 }
 
@@ -209,12 +210,8 @@ static struct bpe *random_bpe(struct rng *r, struct spec_merge *merges, size_t *
         n += id == n;
         merges[(*n_merges)++] = (struct spec_merge){a, b, (uint32_t)id};
     }
-    int32_t byte_ids[256];
-    for (int i = 0; i < 256; i++) {
-        byte_ids[i] = i >= 'a' && i <= 'd' ? i - 'a' : -1;
-    }
     struct bpe *b = NULL;
-    assert_int_equal(bpe_create(merges, *n_merges, byte_ids, &b), ERR_OK);
+    assert_int_equal(bpe_create(merges, *n_merges, NULL, &b), ERR_OK);
     return b;
 }
 
@@ -252,27 +249,18 @@ static void scanning_heap_and_definition_merge_alike(void **state)
         struct spec_merge merges[60];
         size_t n_merges;
         struct bpe *b = random_bpe(&r, merges, &n_merges);
-        uint8_t word[BPE_SMALL];
-        uint32_t ids[BPE_SMALL];
-        size_t n = 0, len = rng_below(&r, BPE_SMALL + 1);
-        for (size_t i = 0; i < len; i++) {
-            word[i] = (uint8_t)("abcdx"[rng_below(&r, 5)]);
-            if (word[i] != 'x') {
-                ids[n++] = word[i] - (uint32_t)'a';
-            }
+        uint32_t ids[BPE_SMALL], scan[BPE_SMALL], heap[BPE_SMALL];
+        size_t n = rng_below(&r, BPE_SMALL + 1), n_scan = n, n_heap = n;
+        for (size_t i = 0; i < n; i++) {
+            ids[i] = scan[i] = heap[i] = rng_below(&r, 5);    // 4: the first merged token
         }
         n = merge_by_definition(merges, n_merges, ids, n);
-        struct token_ids scan = {0}, heap = {0};
-        assert_int_equal(bpe_encode(b, word, len, &scan), ERR_OK);
-        assert_int_equal(bpe_encode_heap(b, word, len, &heap), ERR_OK);
-        assert_int_equal(scan.n, n);
-        assert_int_equal(heap.n, n);
-        if (n > 0) {
-            assert_memory_equal(scan.ids, ids, n * sizeof *ids);
-            assert_memory_equal(heap.ids, ids, n * sizeof *ids);
-        }
-        token_ids_fini(&scan);
-        token_ids_fini(&heap);
+        assert_int_equal(bpe_merge(b, scan, &n_scan), ERR_OK);
+        assert_int_equal(bpe_merge_heap(b, heap, &n_heap), ERR_OK);
+        assert_int_equal(n_scan, n);
+        assert_int_equal(n_heap, n);
+        assert_memory_equal(scan, ids, n * sizeof *ids);
+        assert_memory_equal(heap, ids, n * sizeof *ids);
         bpe_destroy(b);
     }
 }
@@ -312,10 +300,10 @@ static void what_would_change_the_ids_is_refused_by_field(void **state)
     } cases[] = {
         {"\"type\":\"BPE\"", "\"type\":\"WordPiece\"", "expected BPE"},
         {"\"dropout\":null", "\"dropout\":0.1", "dropout"},
-        {"\"unk_token\":null", "\"unk_token\":\"<unk>\"", "unk_token"},
+        {"\"unk_token\":null", "\"unk_token\":\"<unk>\"", "unk_token \"<unk>\" is not in"},
+        {"\"unk_token\":null", "\"byte_fallback\":true", "byte_fallback: true"},
+        {"\"unk_token\":null", "\"end_of_word_suffix\":\"</w>\"", "end_of_word_suffix"},
         {"\"normalizer\":null", "\"normalizer\":{\"type\":\"Lowercase\"}", "normalizer"},
-        {"\"individual_digits\":true", "\"individual_digits\":false", "individual_digits"},
-        {"\"add_prefix_space\":false", "\"add_prefix_space\":true", "add_prefix_space"},
         {"{\"type\":\"ByteLevel\"}", "{\"type\":\"WordPiece\"}", "decoder"},
         {"\"h e\"", "\"h z\"", "merge 0 (\"h\" \"z\"): the right part is not in the vocabulary"},
         {"\"h e\"", "\"h o\"", "the result is not in the vocabulary"},
@@ -326,9 +314,7 @@ static void what_would_change_the_ids_is_refused_by_field(void **state)
         {"\"12\":25", "\"12\":4000000000", "is not in"},
         {"\"12\":25", "\"12\":\"25\"", "expected an integer id"},
         {"\"12\":25", "\"\":25", "has 0 bytes"},
-        {"\"content\":\"<tool>\"", "\"content\":\"<tool>\",\"lstrip\":true", "lstrip"},
         {"\"content\":\"<|im_end|>\"", "\"content\":\"<end>\"", "id 2 belongs to two tokens"},
-        {"\"Digits\"", "\"Metaspace\"", "pre_tokenizer"},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct tokenizer_spec *spec = NULL;
@@ -449,8 +435,7 @@ static void ids_past_the_model_are_refused(void **state)
 
 struct reference {
     const struct tokenizer *t;
-    bool special;     // are special tokens recognised
-    bool adds_bos;    // lines with add_special say what another layer adds
+    bool special;    // are special tokens recognised
     const char *file;
     int checked;
 };
@@ -478,10 +463,12 @@ static void check_case(void *arg, const json_t *line, int number)
     for (size_t i = 0; i < n; i++) {
         wanted[i] = (uint32_t)json_integer_value(json_array_get(want, i));
     }
-    if (text != NULL && !(r->adds_bos && json_is_true(json_object_get(line, "add_special")))) {
-        assert_int_equal(tokenizer_encode(r->t, json_string_value(text), json_string_length(text),
-                                          r->special, &ids, &why),
-                         ERR_OK);
+    if (text != NULL) {
+        bool alone = json_is_true(json_object_get(line, "add_special"));
+        assert_int_equal(
+            (alone ? tokenizer_encode_alone : tokenizer_encode)(
+                r->t, json_string_value(text), json_string_length(text), r->special, &ids, &why),
+            ERR_OK);
         if (ids.n != n || (n > 0 && memcmp(ids.ids, wanted, n * sizeof *wanted) != 0)) {
             fail_msg("%s:%d: ids differ", r->file, number);
         }
@@ -500,13 +487,13 @@ static void check_case(void *arg, const json_t *line, int number)
     token_ids_fini(&ids);
 }
 
-static void check_files(const struct tokenizer *t, const char *prefix, bool adds_bos)
+static void check_files(const struct tokenizer *t, const char *prefix)
 {
     static const char *const kinds[] = {"tokenizer_cases", "plain_cases", "decode_cases"};
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
         char file[96];
         (void)snprintf(file, sizeof file, "tokenizer/%s%s.jsonl", prefix, kinds[i]);
-        struct reference r = {t, i != 1, adds_bos, file, 0};
+        struct reference r = {t, i != 1, file, 0};
         files_each_case(file, check_case, &r);
         assert_true(r.checked > 20);
     }
@@ -523,7 +510,7 @@ static void smollm2_agrees_with_the_reference(void **state)
         source_tokenizer(s, &t, &why) != ERR_OK) {
         fail_msg("%s", why.text);
     }
-    check_files(t, "", false);
+    check_files(t, "");
     tokenizer_destroy(t);
     source_close(s);
 }
@@ -533,12 +520,11 @@ static void tokenizer_files_agree_with_the_reference(void **state)
     (void)state;
     static const struct {
         const char *folder, *prefix;
-        bool adds_bos;
     } cases[] = {
-        {"smollm2", "", false},
-        {"tiny-smollm", "tiny-smollm.", false},
-        {"tiny-qwen2", "tiny-qwen2.", false},
-        {"tiny-llama3", "tiny-llama3.", true},
+        {"smollm2", ""},
+        {"tiny-smollm", "tiny-smollm."},
+        {"tiny-qwen2", "tiny-qwen2."},
+        {"tiny-llama3", "tiny-llama3."},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         char name[96], *path, *json = NULL;
@@ -550,7 +536,7 @@ static void tokenizer_files_agree_with_the_reference(void **state)
             fail_msg("%s", why.text);
         }
         struct tokenizer *t = from_json(json);
-        check_files(t, cases[i].prefix, cases[i].adds_bos);
+        check_files(t, cases[i].prefix);
         tokenizer_destroy(t);
         free(json);
         free(path);
