@@ -119,7 +119,8 @@ static enum err set_pre(const struct gguf *g, const struct pre *pre, struct toke
     return e;
 }
 
-// The steps that set_pre would have made.
+// The steps that set_pre would have made. A published pattern leaves nothing between its matches, so
+// that keeping the matches only is the same.
 static bool splits_alike(const struct tokenizer_spec *s, const struct pre *pre)
 {
     size_t n = 0;
@@ -127,7 +128,8 @@ static bool splits_alike(const struct tokenizer_spec *s, const struct pre *pre)
         return false;
     }
     for (size_t i = 0; i < ARRAY_LEN(pre->patterns) && pre->patterns[i] != NULL; i++, n++) {
-        if (n == s->n_steps || s->steps[n].kind != SPEC_REGEX ||
+        if (n == s->n_steps ||
+            (s->steps[n].kind != SPEC_REGEX && s->steps[n].kind != SPEC_MATCHES) ||
             strcmp(s->steps[n].pattern, pre->patterns[i]) != 0) {
             return false;
         }

@@ -6,8 +6,11 @@
 // the negated rank of its first merge. Whether that says the same is tried: the merges that a reader
 // makes of the scores must be the ones that were there.
 //
-// Ids without a token, which models have to round their vocabulary up, become unused ones. How added
-// tokens treat the blanks around them has no place in the format and is lost.
+// SentencePiece in GGUF files puts its blank in front of every text and behind every special token;
+// tokenizers with a Metaspace step do so at the start only, and not where there is a blank. Files of
+// such models are made all the same, by everyone.
+//
+// Ids without a token, which models have to round their vocabulary up, become unused ones.
 
 #include "model/gguf_vocab.h"
 
@@ -40,6 +43,27 @@ static int32_t type_of(const struct tokenizer_spec *s, size_t id)
         return (flags & SPEC_SPECIAL) != 0 ? TYPE_CONTROL : TYPE_USER;
     }
     return s->byte_fallback && is_byte_token(text, len) ? TYPE_BYTE : TYPE_NORMAL;
+}
+
+// Added tokens that take the blanks around them along, are no parts of words, or are sought in text
+// that has been normalised: none of it has a place in the format. (A special token that stands for
+// itself after normalisation, too, is found in both.)
+static enum err check_added(const struct tokenizer_spec *s, const char *where, struct why *why)
+{
+    for (size_t id = 0; id < s->n_tokens; id++) {
+        uint32_t flags = s->tokens[id].flags;
+        bool normalized =
+            s->n_norms > 0 && (flags & (SPEC_NORMALIZED | SPEC_SPECIAL)) == SPEC_NORMALIZED;
+        if (normalized || (flags & (SPEC_LSTRIP | SPEC_RSTRIP | SPEC_SINGLE_WORD)) != 0) {
+            size_t len = 0;
+            const char *text = tokenizer_spec_text(s, id, &len);
+            return why_set(why, ERR_UNSUPPORTED,
+                           "%s: added token %zu (%.*s) has lstrip, rstrip, single_word or "
+                           "normalized, which GGUF files cannot say",
+                           where, id, (int)MIN(len, (size_t)60), text);
+        }
+    }
+    return ERR_OK;
 }
 
 static void put_tokens(struct gguf_writer *w, const struct tokenizer_spec *s)
@@ -241,8 +265,11 @@ static enum err put_affixes(struct gguf_writer *w, const struct tokenizer_spec *
 enum err gguf_vocab_put(struct gguf_writer *w, const struct tokenizer_spec *s,
                         const struct model_config *c, const char *where, struct why *why)
 {
-    enum err e = s->alphabet == SPEC_BYTES ? put_bytelevel(w, s, where, why)
-                                           : put_sentencepiece(w, s, where, why);
+    enum err e = check_added(s, where, why);
+    if (e == ERR_OK) {
+        e = s->alphabet == SPEC_BYTES ? put_bytelevel(w, s, where, why)
+                                      : put_sentencepiece(w, s, where, why);
+    }
     if (e != ERR_OK) {
         return e;
     }
