@@ -3,6 +3,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,6 +59,16 @@ static enum err append(void *arg, const void *bytes, size_t len, struct why *why
     return buf_append(arg, bytes, len);
 }
 
+static bool has_eos(const struct model_config *c, int32_t id)
+{
+    for (int32_t i = 0; i < c->n_eos; i++) {
+        if (c->eos_ids[i] == id) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void expect_equal_models(const struct source *a, const struct source *b, enum dtype t)
 {
     const struct model_config *x = source_config(a), *y = source_config(b);
@@ -68,7 +79,9 @@ static void expect_equal_models(const struct source *a, const struct source *b, 
     assert_int_equal(x->max_positions, y->max_positions);
     assert_true(x->rope_theta == y->rope_theta && x->rms_eps == y->rms_eps && x->tied == y->tied);
     assert_int_equal(x->n_eos, y->n_eos);
-    assert_memory_equal(x->eos_ids, y->eos_ids, (size_t)x->n_eos * sizeof *x->eos_ids);
+    for (int32_t i = 0; i < x->n_eos; i++) {    // the tokenizer's own comes first
+        assert_true(has_eos(y, x->eos_ids[i]));
+    }
     struct buf p, q;
     buf_init(&p, 0);
     buf_init(&q, 0);
@@ -173,6 +186,114 @@ static void vectors_are_f32_and_matrices_as_asked(void **state)
     }
 }
 
+// ---- families ----
+
+static const struct model_config sizes = {.vocab = 32,
+                                          .hidden = 24,
+                                          .ffn = 16,
+                                          .layers = 2,
+                                          .heads = 4,
+                                          .kv_heads = 2,
+                                          .head_dim = 8,
+                                          .max_positions = 64,
+                                          .rope_theta = 5000,
+                                          .rms_eps = 1e-5f,
+                                          .tied = true,
+                                          .bos_id = 1,
+                                          .pad_id = -1,
+                                          .eos_ids = {2, 0},
+                                          .n_eos = 2};
+
+// Writes a folder of c with a different value in every place.
+static char *make_family(const char *dir, const struct model_config *c)
+{
+    char *path = files_path(dir, "family"), *weights = files_path(dir, "family/model.safetensors");
+    struct param_table p = {0};
+    struct why why = {""};
+    assert_int_equal(fs_make_dirs(path, NULL), ERR_OK);
+    if (param_table_create(c, &p, &why) != ERR_OK) {
+        fail_msg("%s", why.text);
+    }
+    float *flat = malloc(p.total * sizeof *flat);
+    assert_non_null(flat);
+    for (size_t i = 0; i < p.total; i++) {
+        flat[i] = (float)i / 16;
+    }
+    assert_int_equal(safetensors_write_flat(weights, &p, DTYPE_F32, flat, NULL, NULL), ERR_OK);
+    char *config = model_config_print(c, DTYPE_F32);
+    files_write(path, "config.json", config, strlen(config));
+    files_write(path, "tokenizer.json", FILES_TOKENIZER_JSON, strlen(FILES_TOKENIZER_JSON));
+    static const char named[] = "{\"eos_token\":\"<|im_end|>\"}";
+    files_write(path, "tokenizer_config.json", named, strlen(named));
+    free(config);
+    free(flat);
+    free(weights);
+    param_table_destroy(&p);
+    return path;
+}
+
+// Biases, norms of heads, norms behind, windows, scaled positions: each has its name in both
+// formats, and only the llama architecture interleaves.
+static void every_family_goes_there_and_back(void **state)
+{
+    (void)state;
+    struct model_config c[8];
+    size_t n = 0;
+    static const char *const names[] = {"llama", "mistral", "qwen2", "qwen3", "olmo2"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        c[n] = sizes;
+        (void)snprintf(c[n++].family, sizeof c[0].family, "%s", names[i]);
+    }
+    c[1].window = 8;
+    c[n] = c[0];
+    c[n].tied = false;
+    c[n++].rope = (struct rope_scaling){ROPE_LLAMA3, 8, 1, 4, 32};
+    for (size_t i = 0; i < n; i++) {
+        char *dir = files_temp_dir(), *in = make_family(dir, &c[i]);
+        char *out = files_path(dir, "out.gguf"), *back = files_path(dir, "back");
+        struct source *a = open_model(in);
+        export_to(a, EXPORT_GGUF, "F32", out);
+        struct source *b = open_model(out);
+        export_to(b, EXPORT_HF, "F32", back);
+        struct source *d = open_model(back);
+        expect_equal_models(a, b, DTYPE_F32);
+        expect_equal_models(a, d, DTYPE_F32);
+        assert_string_equal(source_config(d)->family, c[i].family);
+        assert_int_equal(source_config(d)->window, c[i].window);
+        assert_int_equal(source_config(d)->rope.type, c[i].rope.type);
+        assert_true(source_config(d)->rope.factor == c[i].rope.factor);
+        source_close(a);
+        source_close(b);
+        source_close(d);
+        free(in);
+        free(out);
+        free(back);
+        files_remove(dir);
+    }
+}
+
+// Which layers a window is for, a qwen2 file cannot say.
+static void a_window_without_a_key_is_refused(void **state)
+{
+    (void)state;
+    struct model_config c = sizes;
+    (void)snprintf(c.family, sizeof c.family, "qwen2");
+    c.window = 8;
+    c.window_from = 1;
+    char *dir = files_temp_dir(), *in = make_family(dir, &c), *out = files_path(dir, "out.gguf");
+    struct source *s = open_model(in);
+    struct why why = {""};
+    struct export_options o = {.format = EXPORT_GGUF};
+    assert_int_equal(source_export(s, out, &o, &why), ERR_UNSUPPORTED);
+    assert_non_null(strstr(why.text, "qwen2 files have no key for a sliding window"));
+    source_close(s);
+    free(in);
+    free(out);
+    files_remove(dir);
+}
+
+// ---- tokenizers ----
+
 // A split without a name would load everywhere and tokenise wrongly.
 static void a_split_without_a_name_is_refused(void **state)
 {
@@ -219,14 +340,45 @@ static void without_a_tokenizer_there_is_no_gguf(void **state)
     files_remove(dir);
 }
 
+// ---- published models (CARAVAN_REFERENCE) ----
+
+static void reference_folders_go_there_and_back(void **state)
+{
+    (void)state;
+    static const char *const folders[] = {"llama", "llama3", "mistral", "olmo2",
+                                          "qwen2", "qwen3",  "sharded"};
+    const char *reference = files_env("CARAVAN_REFERENCE");
+    for (size_t i = 0; i < ARRAY_LEN(folders); i++) {
+        char *dir = files_temp_dir(), *path = fs_path("%s/models/%s", reference, folders[i]);
+        char *out = files_path(dir, "out.gguf"), *back = files_path(dir, "back");
+        struct source *a = open_model(path);
+        export_to(a, EXPORT_GGUF, "BF16", out);
+        struct source *b = open_model(out);
+        export_to(b, EXPORT_HF, "BF16", back);
+        struct source *c = open_model(back);
+        expect_equal_models(a, b, DTYPE_BF16);
+        expect_equal_models(a, c, DTYPE_BF16);
+        source_close(a);
+        source_close(b);
+        source_close(c);
+        free(path);
+        free(out);
+        free(back);
+        files_remove(dir);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(there_and_back_is_the_same_model),
         cmocka_unit_test(the_tokenizer_in_the_file_encodes_and_chats_alike),
         cmocka_unit_test(vectors_are_f32_and_matrices_as_asked),
+        cmocka_unit_test(every_family_goes_there_and_back),
+        cmocka_unit_test(a_window_without_a_key_is_refused),
         cmocka_unit_test(a_split_without_a_name_is_refused),
         cmocka_unit_test(without_a_tokenizer_there_is_no_gguf),
+        cmocka_unit_test(reference_folders_go_there_and_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
