@@ -9,9 +9,11 @@
 #include <cmocka.h>
 
 #include "common/fs.h"
+#include "model/safetensors.h"
 #include "model/source.h"
 #include "model/tokenizer.h"
 #include "tests/model/model_files.h"
+#include "tests/model/sha256.h"
 
 struct fixture {
     char *dir, *model, *out;
@@ -537,6 +539,69 @@ static void weights_of_another_model_change_nothing(void **state)
     fini(&f);
 }
 
+// ---- published numbers (CARAVAN_MODEL, CARAVAN_REFERENCE) ----
+
+static json_t *published(void)
+{
+    char *path = files_path(files_env("CARAVAN_REFERENCE"), "smollm2/gguf_dequant.json"), *text;
+    size_t len = 0;
+    json_t *root = NULL;
+    struct why why = {""};
+    if (fs_read_file(path, 1 << 24, &text, &len, &why) != ERR_OK ||
+        json_parse(text, len, path, &root, &why) != ERR_OK) {
+        fail_msg("%s", why.text);
+    }
+    free(text);
+    free(path);
+    return root;
+}
+
+static void expect_digest(const void *data, size_t len, const json_t *root, const char *key)
+{
+    char hex[65];
+    sha256_hex(data, len, hex);
+    assert_string_equal(hex, json_string_value(json_object_get(root, key)));
+}
+
+// The bytes of an exported folder, not what our reader makes of them.
+static void the_export_of_smollm2_has_the_published_digests(void **state)
+{
+    (void)state;
+    struct source *s = open_path(files_env("CARAVAN_MODEL"));
+    json_t *root = published();
+    const json_t *all = json_object_get(root, "all_tensors"), *each;
+    char *dir = files_temp_dir(), *file = files_path(dir, "model.safetensors");
+    struct safetensors *t = NULL;
+    struct why why = {""};
+    export_as(s, dir, &(struct export_options){.type = "F32"});
+    assert_int_equal(safetensors_open(file, &t, &why), ERR_OK);
+    assert_int_equal(safetensors_n_tensors(t), json_array_size(all));
+    size_t i;
+    json_array_foreach(all, i, each)
+    {
+        const struct safetensors_tensor *x =
+            safetensors_find(t, json_string_value(json_object_get(each, "hf_name")));
+        assert_non_null(x);
+        expect_digest(x->data, x->bytes, each, "sha256_f32");
+    }
+    safetensors_close(t);
+    export_as(s, dir, &(struct export_options){.type = "BF16"});
+    assert_int_equal(safetensors_open(file, &t, &why), ERR_OK);
+    struct buf bf16;
+    buf_init(&bf16, 0);
+    for (i = 0; i < safetensors_n_tensors(t); i++) {
+        const struct safetensors_tensor *x = safetensors_tensor_at(t, i);
+        assert_int_equal(buf_append(&bf16, x->data, x->bytes), ERR_OK);
+    }
+    expect_digest(bf16.data, bf16.len, json_object_get(root, "whole_model"), "sha256_bf16");
+    buf_fini(&bf16);
+    safetensors_close(t);
+    json_decref(root);
+    source_close(s);
+    free(file);
+    files_remove(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -557,6 +622,7 @@ int main(void)
         cmocka_unit_test(a_model_is_not_exported_onto_itself),
         cmocka_unit_test(published_weights_take_the_place_of_the_models_own),
         cmocka_unit_test(weights_of_another_model_change_nothing),
+        cmocka_unit_test(the_export_of_smollm2_has_the_published_digests),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
