@@ -31,6 +31,7 @@ static char *in_folder(const char *name)
 static void write_plain(const char *name, const void *data, size_t len)
 {
     char *path = in_folder(name);
+    (void)unlink(path);    // some file systems write out at once what is cut and filled again
     FILE *f = fopen(path, "wb");
     CHECK(f != NULL && fwrite(data, 1, len, f) == len && fclose(f) == 0);
     free(path);
