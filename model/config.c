@@ -60,8 +60,9 @@ static enum err get_eos(const json_t *o, const char *where, struct model_config 
     if (!json_is_array(v)) {
         int32_t id = -1;
         enum err e = get_id(o, "eos_token_id", c->vocab, where, &id, why);
-        c->n_eos = id >= 0;
-        c->eos_ids[0] = id;
+        if (id >= 0) {
+            c->eos_ids[c->n_eos++] = id;
+        }
         return e;
     }
     size_t n = json_array_size(v);
