@@ -30,10 +30,11 @@
 #include "model/splitter.h"
 
 enum {
-    NEAR = 512,                // bytes of the first window
-    NEAR_LIMIT = 4000,         // steps that machine code counts in it
-    FAR_STEPS = 64,            // steps per byte of a larger one
-    BUDGET_PER_BYTE = 64,      // bytes of larger windows, per byte of the piece …
+    NEAR = 256,                // bytes of the first window
+    NEAR_LIMIT = 1000,         // steps that machine code counts in it
+    FAR_COST = 512,            // a larger one costs so many bytes of the budget, and its own;
+    FAR_STEPS = 16,            // for each of them the interpreter may take so many steps
+    BUDGET_PER_BYTE = 16,      // of the piece …
     BUDGET_START = 1 << 20,    // … and for any piece
     HEAP_LIMIT_KIB = 65536,
 };
@@ -45,7 +46,8 @@ enum {
 
 struct step {
     enum spec_split kind;
-    pcre2_code *code;         // of regexes
+    pcre2_code *code;         // of regexes, as machine code
+    pcre2_code *counted;      // the same for the interpreter: no loop that it does not count
     splitter_fn *splitter;    // the same, written out; NULL: not a published pattern
     char mark[SPEC_MAX_SHORT];
     size_t mark_len;
@@ -219,14 +221,14 @@ static int match_far(struct split *s, size_t step, struct piece piece, struct se
             return PCRE2_ERROR_NOMEMORY;
         }
     }
-    uint64_t steps = (uint64_t)search->window * FAR_STEPS;
-    if (search->window > search->budget) {
+    uint64_t cost = piece.len - search->from + FAR_COST, steps = cost * FAR_STEPS;
+    if (cost > search->budget) {
         return PCRE2_ERROR_MATCHLIMIT;
     }
-    search->budget -= search->window;
+    search->budget -= cost;
     (void)pcre2_set_match_limit(s->far_limits, (uint32_t)MIN(steps, (uint64_t)UINT32_MAX));
-    return pcre2_match(s->p->steps[step].code, piece.text, piece.len, search->from,
-                       options | PCRE2_NO_JIT, s->match[step], s->far_limits);
+    return pcre2_match(s->p->steps[step].counted, piece.text, piece.len, search->from, options,
+                       s->match[step], s->far_limits);
 }
 
 // One look at the window. PCRE2_ERROR_PARTIAL: go on with another one; *search says where.
@@ -245,6 +247,10 @@ static int look(struct split *s, size_t step, struct piece piece, struct search 
     if (rc == PCRE2_ERROR_NOMATCH && !whole) {    // nothing can start before `end`
         search->from = end;
         search->window = NEAR;
+        return PCRE2_ERROR_PARTIAL;
+    }
+    if (rc == PCRE2_ERROR_MATCHLIMIT && search->window == NEAR) {    // the interpreter may do more
+        search->window *= 4;
         return PCRE2_ERROR_PARTIAL;
     }
     if (rc == PCRE2_ERROR_PARTIAL) {
@@ -400,24 +406,34 @@ static enum err spell_out_white(const char *pattern, struct buf *out, struct why
     return e;
 }
 
-static enum err compile(const char *pattern, pcre2_code **out, struct why *why)
+static enum err compile(const struct buf *text, uint32_t options, const char *pattern,
+                        pcre2_code **out, struct why *why)
+{
+    int code = 0;
+    PCRE2_SIZE offset = 0;
+    options |= PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C;
+    *out = pcre2_compile(text->data, text->len, options, &code, &offset, NULL);
+    if (*out == NULL) {
+        char message[128] = "";
+        (void)pcre2_get_error_message(code, (PCRE2_UCHAR *)message, sizeof message);
+        return why_set(why, ERR_UNSUPPORTED, "split pattern \"%.200s\": %s", pattern, message);
+    }
+    return ERR_OK;
+}
+
+static enum err compile_step(const char *pattern, struct step *out, struct why *why)
 {
     struct buf text;
     buf_init(&text, 0);
     enum err e = spell_out_white(pattern, &text, why);
-    int code = 0;
-    PCRE2_SIZE offset = 0;
     if (e == ERR_OK) {
-        *out = pcre2_compile(text.data, text.len, PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C,
-                             &code, &offset, NULL);
-        if (*out == NULL) {
-            char message[128] = "";
-            (void)pcre2_get_error_message(code, (PCRE2_UCHAR *)message, sizeof message);
-            e = why_set(why, ERR_UNSUPPORTED, "split pattern \"%.200s\": %s", pattern, message);
-        } else {
-            // Without it the interpreter runs: slower, equal.
-            (void)pcre2_jit_compile(*out, PCRE2_JIT_COMPLETE | PCRE2_JIT_PARTIAL_HARD);
-        }
+        e = compile(&text, 0, pattern, &out->code, why);
+    }
+    if (e == ERR_OK) {
+        e = compile(&text, PCRE2_NO_AUTO_POSSESS, pattern, &out->counted, why);
+    }
+    if (e == ERR_OK) {    // without it the interpreter runs: slower, equal
+        (void)pcre2_jit_compile(out->code, PCRE2_JIT_COMPLETE | PCRE2_JIT_PARTIAL_HARD);
     }
     buf_fini(&text);
     return e;
@@ -438,7 +454,7 @@ static enum err create_step(const struct spec_step *spec, struct step *out, stru
     }
     if (spec->kind == SPEC_REGEX || spec->kind == SPEC_MATCHES) {
         out->splitter = splitter_find(spec->pattern);
-        return compile(spec->pattern, &out->code, why);
+        return compile_step(spec->pattern, out, why);
     }
     return ERR_OK;
 }
@@ -473,6 +489,7 @@ void pretokenizer_destroy(struct pretokenizer *p)
     }
     for (size_t i = 0; i < p->n_steps; i++) {
         pcre2_code_free(p->steps[i].code);
+        pcre2_code_free(p->steps[i].counted);
     }
     pcre2_match_context_free(p->near_limits);
     free(p);

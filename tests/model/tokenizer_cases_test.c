@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -208,11 +209,60 @@ static void what_the_writer_prints_is_the_same_tokenizer(void **state)
     }
 }
 
+// Quadratic work anywhere (added tokens and the white space around them, normalising, splitting,
+// merging) would take minutes for these; ten seconds of processor time are more than sanitizers
+// need.
+static void a_megabyte_of_anything_is_soon_encoded(void **state)
+{
+    (void)state;
+    static const char *const units[] = {" ",
+                                        "a",
+                                        "the ",
+                                        "1",
+                                        "<",
+                                        "<right> ",
+                                        "\n <both>",
+                                        "\xE2\x96\x81",
+                                        "\xF0\x9F\x91\x8D",
+                                        "\xff",
+                                        "e\xCC\x81"};
+    static const char *const some[] = {"neox", "olmo2", "llama2", "mistral", "metaspace-fused"};
+    enum { N = 1000000 };
+    char *text = malloc(N);
+    assert_non_null(text);
+    for (size_t i = 0; i < ARRAY_LEN(some) * ARRAY_LEN(units); i++) {
+        const char *kind = some[i / ARRAY_LEN(units)], *unit = units[i % ARRAY_LEN(units)];
+        size_t json_len = 0, len = 0, unit_len = strlen(unit);
+        char *json = read_file(kind, ".json", &json_len);
+        struct tokenizer_spec *spec = read_spec(json, json_len, kind);
+        struct tokenizer *t = make(spec);
+        struct token_ids ids = {0};
+        struct why why = {""};
+        for (; len + unit_len <= N; len += unit_len) {
+            memcpy(text + len, unit, unit_len);
+        }
+        clock_t start = clock();
+        if (tokenizer_encode(t, text, len, true, &ids, &why) != ERR_OK) {
+            fail_msg("%s: %s", kind, why.text);
+        }
+        double seconds = (double)(clock() - start) / CLOCKS_PER_SEC;
+        if (seconds > 10) {
+            fail_msg("%s: a megabyte of \"%s\": %.1f s", kind, unit, seconds);
+        }
+        token_ids_fini(&ids);
+        tokenizer_destroy(t);
+        tokenizer_spec_destroy(spec);
+        free(json);
+    }
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_kind_agrees_with_its_original),
         cmocka_unit_test(what_the_writer_prints_is_the_same_tokenizer),
+        cmocka_unit_test(a_megabyte_of_anything_is_soon_encoded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
