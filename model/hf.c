@@ -146,9 +146,12 @@ static enum err open_entry(struct source *s, const char *tensor, const json_t *v
         e = s->n_files == MAX_FILES
                 ? why_set(why, ERR_LIMIT, "%s: more than %d tensor files", s->path, MAX_FILES)
                 : open_file(s, file, why);
+        if (e == ERR_NOT_FOUND) {
+            (void)why_prefix(why, e, "%s/model.safetensors.index.json: tensor %.100s", s->path,
+                             tensor);
+        }
         if (e != ERR_OK) {
-            return why_prefix(why, e, "%s/model.safetensors.index.json: tensor %.100s", s->path,
-                              tensor);
+            return e;
         }
     }
     return safetensors_find(find_open(s, file), tensor) != NULL
