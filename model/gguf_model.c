@@ -98,9 +98,26 @@ static enum err map_tensors(struct source *s, struct why *why)
     return e;
 }
 
+// A model may be split over files, each of which holds all metadata and some tensors.
+static enum err refuse_parts(const struct gguf *g, struct why *why)
+{
+    int64_t parts = 1;
+    enum err e = gguf_opt_int(g, "split.count", 0, INT64_MAX, &parts, why);
+    if (e == ERR_OK && parts > 1) {
+        e = why_set(why, ERR_UNSUPPORTED,
+                    "%s: key split.count: one of %" PRId64
+                    " parts of a model, expected a file that is whole",
+                    gguf_where(g), parts);
+    }
+    return e;
+}
+
 enum err gguf_model_open(struct source *s, struct why *why)
 {
     enum err e = gguf_open(s->path, &s->gguf, why);
+    if (e == ERR_OK) {
+        e = refuse_parts(s->gguf, why);
+    }
     if (e == ERR_OK) {
         e = gguf_model_config(s->gguf, &s->config, why);
     }
