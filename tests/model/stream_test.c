@@ -11,6 +11,7 @@
 
 #include "common/fs.h"
 #include "common/pool.h"
+#include "common/rng.h"
 #include "model/quant.h"
 #include "model/source.h"
 #include "tests/model/model_files.h"
@@ -209,6 +210,111 @@ static void rows_are_those_of_the_tensor_in_every_type(void **state)
     files_remove(dir);
 }
 
+// ---- blocks of 256 ----
+
+// Random blocks; the scales, which are the halves at `at`, are small.
+static void put_blocks(struct gguf_maker *m, const char *name, const struct param *p,
+                       const struct quant *q, size_t at, struct buf *raw)
+{
+    static const uint16_t scale = 0x1400;    // 2^-10
+    struct rng r = rng_make(7, p->offset);
+    size_t bytes = p->count / q->block * q->block_bytes;
+    buf_init(raw, 0);
+    for (size_t i = 0; i < bytes; i++) {
+        uint8_t byte = (uint8_t)rng_u32(&r);
+        assert_int_equal(buf_append(raw, &byte, 1), ERR_OK);
+    }
+    for (size_t b = 0; q->block > 1 && b < bytes; b += q->block_bytes) {
+        memcpy(raw->data + b + at, &scale, 2);
+        memcpy(raw->data + b + (at == 0 ? 2 : at), &scale, 2);
+    }
+    for (size_t i = 0; q->block == 1 && i < bytes; i += 4) {
+        memcpy(raw->data + i, &(float){1}, 4);
+    }
+    const uint64_t dims[] = {p->cols, p->rows};
+    gguf_put_tensor(m, name, q->ggml_id, p->rows == 1 ? 1 : 2, dims, raw->data, raw->len);
+}
+
+static void put_keys(struct gguf_maker *m, const struct model_config *c)
+{
+    gguf_put_text(m, "general.architecture", "llama");
+    gguf_put_u32(m, "llama.block_count", (uint32_t)c->layers);
+    gguf_put_u32(m, "llama.context_length", (uint32_t)c->max_positions);
+    gguf_put_u32(m, "llama.embedding_length", (uint32_t)c->hidden);
+    gguf_put_u32(m, "llama.feed_forward_length", (uint32_t)c->ffn);
+    gguf_put_u32(m, "llama.attention.head_count", (uint32_t)c->heads);
+    gguf_put_f32(m, "llama.attention.layer_norm_rms_epsilon", c->rms_eps);
+}
+
+// The row of the folder's order that a file's row r is, for q and k.
+static size_t turned(const struct param *p, size_t r, size_t D)
+{
+    bool turns = p->kind == PARAM_Q || p->kind == PARAM_K;
+    return turns ? r / D * D + r % 2 * (D / 2) + r % D / 2 : r;
+}
+
+static void k_quants_are_read_row_by_row(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *type;
+        size_t at;
+    } types[] = {{"Q4_K", 0}, {"Q5_K", 0}, {"Q6_K", 208}};
+    const struct model_config c = {.family = "llama",
+                                   .vocab = 3,
+                                   .hidden = 256,
+                                   .ffn = 512,
+                                   .layers = 1,
+                                   .heads = 4,
+                                   .kv_heads = 4,
+                                   .head_dim = 64,
+                                   .max_positions = 16,
+                                   .rope_theta = 10000,
+                                   .rms_eps = 1e-5f,
+                                   .tied = true,
+                                   .bos_id = -1,
+                                   .pad_id = -1};
+    struct param_table p = {0};
+    struct gguf_maker m;
+    struct buf raw[16], file;
+    assert_int_equal(param_table_create(&c, &p, NULL), ERR_OK);
+    assert_true(p.n <= ARRAY_LEN(raw));
+    gguf_maker_init(&m);
+    put_keys(&m, &c);
+    for (size_t i = 0; i < p.n; i++) {
+        const struct param *x = &p.params[i];
+        size_t k = i % ARRAY_LEN(types);
+        put_blocks(&m, x->gguf, x, quant_by_name(x->vector ? "F32" : types[k].type), types[k].at,
+                   &raw[i]);
+    }
+    buf_init(&file, 0);
+    gguf_make(&m, &file);
+    char *dir = files_temp_dir(), *path = files_path(dir, "k.gguf");
+    files_write(dir, "k.gguf", file.data, file.len);
+    struct source *s = open_model(path);
+    float *all = read_all(s);
+    for (size_t i = 0; i < p.n; i++) {
+        const struct param *x = &p.params[i];
+        const struct quant *q = quant_by_name(x->vector ? "F32" : types[i % 3].type);
+        size_t blocks = x->cols / q->block;
+        for (size_t r = 0; r < x->rows; r++) {
+            float want[512];
+            q->read(raw[i].data + r * blocks * q->block_bytes, blocks, want);
+            assert_memory_equal(all + x->offset + turned(x, r, 64) * x->cols, want,
+                                x->cols * sizeof *want);
+        }
+        buf_fini(&raw[i]);
+    }
+    expect_stream(s, DTYPE_BF16, NULL);
+    source_close(s);
+    free(all);
+    free(path);
+    files_remove(dir);
+    buf_fini(&file);
+    gguf_maker_fini(&m);
+    param_table_destroy(&p);
+}
+
 // ---- source_check ----
 
 static void collect(void *arg, const char *text)
@@ -309,6 +415,7 @@ int main(void)
         cmocka_unit_test(a_sink_that_fails_ends_the_stream),
         cmocka_unit_test(the_stream_names_what_is_not_finite),
         cmocka_unit_test(rows_are_those_of_the_tensor_in_every_type),
+        cmocka_unit_test(k_quants_are_read_row_by_row),
         cmocka_unit_test(a_good_model_has_no_problems),
         cmocka_unit_test(every_problem_has_its_line),
     };
