@@ -309,6 +309,9 @@ static enum err write_beside(const struct source *s, const char *dir, struct why
     for (size_t i = 0; e == ERR_OK && i < ARRAY_LEN(carried); i++) {
         e = copy_file(s, dir, carried[i], why);
     }
+    if (e == ERR_OK && s->own_template) {    // wins over tokenizer_config.json
+        e = write_text(dir, "chat_template.jinja", s->spec->chat_template, why);
+    }
     char *generation = fs_path("%s/generation_config.json", dir);
     if (e == ERR_OK && generation != NULL && !fs_exists(generation)) {
         e = write_json(dir, "generation_config.json", generation_config(&s->config), why);

@@ -38,6 +38,7 @@ struct source {
     source_problem *report;
     void *report_arg;
     size_t n_problems;
+    bool own_template;    // no longer the chat template that came with the model
 };
 
 // Sets spec, or spec_err and spec_why.

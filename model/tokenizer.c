@@ -180,27 +180,38 @@ static int32_t find_added(const struct tokenizer *t, const char *text)
     return added_next(t->added, &walk, true, &match) && match.start == 0 ? (int32_t)match.id : -1;
 }
 
+// NULL for a token that there is not.
+static const char *token_text(const struct tokenizer_spec *s, int32_t id,
+                              char out[SPEC_MAX_TOKEN_BYTES + 1])
+{
+    if (id < 0 || (size_t)id >= s->n_tokens) {
+        return NULL;
+    }
+    size_t len;
+    const char *text = tokenizer_spec_text(s, (size_t)id, &len);
+    memcpy(out, text, len);
+    out[len] = '\0';
+    return out;
+}
+
 static enum err create_chat(struct tokenizer *t, const struct tokenizer_spec *s, struct why *why)
 {
     if (s->chat_template == NULL) {
         t->chat_err = why_set(&t->chat_why, ERR_UNSUPPORTED, "the model has no chat template");
         return ERR_OK;
     }
-    char eos[SPEC_MAX_TOKEN_BYTES + 1] = "";
-    if (s->eos_id >= 0 && (size_t)s->eos_id < s->n_tokens) {
-        size_t len;
-        const char *text = tokenizer_spec_text(s, (size_t)s->eos_id, &len);
-        memcpy(eos, text, len);
-        eos[len] = '\0';
-    }
-    t->chat_err =
-        chat_template_create(s->chat_template, s->chat_template_len, eos, &t->chat, &t->chat_why);
+    char texts[4][SPEC_MAX_TOKEN_BYTES + 1];
+    const struct chat_tokens tokens = {
+        token_text(s, s->bos_id, texts[0]), token_text(s, s->eos_id, texts[1]),
+        token_text(s, s->pad_id, texts[2]), token_text(s, s->unk_id, texts[3])};
+    t->chat_err = chat_template_create(s->chat_template, s->chat_template_len, "chat template",
+                                       &tokens, &t->chat, &t->chat_why);
     if (t->chat_err != ERR_OK) {
         return t->chat_err == ERR_NOMEM ? why_set(why, ERR_NOMEM, "%s", t->chat_why.text) : ERR_OK;
     }
     const char *end = chat_template_end_of_turn(t->chat);
     int32_t id = end == NULL ? -1 : find_added(t, end);
-    bool known = id < 0;
+    bool known = id < 0 || (s->tokens[id].flags & SPEC_SPECIAL) == 0;
     for (size_t i = 0; i < t->n_stop; i++) {
         known = known || t->stop[i] == (uint32_t)id;
     }
