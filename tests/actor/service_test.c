@@ -62,9 +62,9 @@ static void launch(struct fixture *f, const char *http)
     if (f->pid == 0) {
         char leash_env[] = "CARAVAN_SUPERVISOR_FD=100";
         char *env[] = {leash_env, NULL};
-        char *argv[] = {(char *)ACTOR, "--connect", f->bus,    "--http", (char *)http,
-                        "--slots",     "8",         "--kv-mb", "1",      "--threads",
-                        "1",           "--name",    "actor-7", NULL};
+        char *argv[] = {(char *)ACTOR, "--connect", f->bus, "--http",    (char *)http, "--slots",
+                        "8",           "--kv-mb",   "1",    "--threads", "1",          "--name",
+                        "actor-7",     "--slab",    "off",  NULL};
         if (dup2(leash[0], 100) == 100 && dup2(log[1], 2) == 2) {
             execve(argv[0], argv, env);
         }

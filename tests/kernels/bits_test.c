@@ -3,6 +3,7 @@
 // operation or a sum in another order on one path makes it fail. The backward claims are weaker, as
 // device.h says: any number of threads, one instruction set.
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -87,7 +88,7 @@ static void attention(struct device *d, const struct pass *p, struct result *to)
     kit_rope_table(200, p->D, table);
     d->ops->rope(d, p->R, p->H, p->D, q, p->H * p->D, len, table, 0);
     keep(to, q, nq);
-    struct attn_keys keys = {index, off, len};
+    struct attn_keys keys = {index, off, len, 0};
     d->ops->attention(d, p->R, p->H, p->G, p->D, 0.2f, q, p->H * p->D, k, v, p->G * p->D, &keys,
                       out, p->H * p->D, lse);
     keep(to, out, nq);
@@ -228,10 +229,10 @@ static void a_row_alone_equals_the_row_among_others(void **state)
 
 // Rows of one list in one call, against each row in a call of its own with a list of its own and
 // its keys elsewhere in memory.
-static void where_keys_lie_and_who_shares_them_does_not_show(void **state)
+static void check_places(int32_t window)
 {
-    (void)state;
     enum { R = 90, H = 4, G = 2, D = 40, ROWS = 200 };
+    float *first = NULL;
     for (int kind = 0; kind < KIT_KINDS; kind++) {
         struct device *d = kit_open(kit_kinds[kind], 2);
         if (d == NULL) {
@@ -250,19 +251,48 @@ static void where_keys_lie_and_who_shares_them_does_not_show(void **state)
             memcpy(k2 + (size_t)moved[i] * G * D, k + i * G * D, G * D * sizeof *k);
             memcpy(v2 + (size_t)moved[i] * G * D, v + i * G * D, G * D * sizeof *v);
         }
-        struct attn_keys keys = {list, off, len};
+        struct attn_keys keys = {list, off, len, window};
         d->ops->attention(d, R, H, G, D, 0.25f, q, H * D, k, v, G * D, &keys, want, H * D, NULL);
         for (size_t r = 0; r < R; r++) {
-            struct attn_keys own = {moved, &zero, &len[r]};
+            struct attn_keys own = {moved, &zero, &len[r], window};
             d->ops->attention(d, 1, H, G, D, 0.25f, q + r * H * D, H * D, k2, v2, G * D, &own,
                               got + r * H * D, H * D, NULL);
         }
         kit_same_bits("attention", R * H * D, got, want);
+        for (size_t i = 0; window > 0 && (int32_t)i < R - window; i++) {    // out of sight
+            k2[(size_t)moved[i] * G * D] = v2[(size_t)moved[i] * G * D] = NAN;
+        }
+        struct attn_keys last = {moved, &zero, &len[R - 1], window};
+        d->ops->attention(d, 1, H, G, D, 0.25f, q + (R - 1) * H * D, H * D, k2, v2, G * D, &last,
+                          got + (R - 1) * H * D, H * D, NULL);
+        kit_same_bits("keys before the window", R * H * D, got, want);
+        if (first == NULL) {
+            first = kit_get(d, want, R * H * D);
+        }
+        kit_same_bits(kit_kinds[kind], R * H * D, want, first);
         void *all[] = {q, k, v, k2, v2, want, got};
         for (size_t i = 0; i < ARRAY_LEN(all); i++) {
             d->ops->release(d, all[i]);
         }
         kit_close(d);
+    }
+    free(first);
+}
+
+static void where_keys_lie_and_who_shares_them_does_not_show(void **state)
+{
+    (void)state;
+    check_places(0);
+}
+
+// Blocks stay where they are, so a window that covers everything changes nothing, and others have
+// bits that depend on the row alone.
+static void a_window_hides_keys_and_nothing_else(void **state)
+{
+    (void)state;
+    static const int32_t windows[] = {1, 5, 16, 30, 64, 70, 89, 90, 1000};
+    for (size_t i = 0; i < ARRAY_LEN(windows); i++) {
+        check_places(windows[i]);
     }
 }
 
@@ -289,7 +319,7 @@ static struct result backward(const char *kind, int threads, size_t seed)
         off[r] = r < 30 ? 0 : 30;
         len[r] = (int32_t)(r < 30 ? r + 1 : r - 29);
     }
-    struct attn_keys keys = {index, off, len};
+    struct attn_keys keys = {index, off, len, 0};
     d->ops->attention(d, R, H, G, D, 0.3f, q, C, k, v, C, &keys, out, C, lse);
     d->ops->attention_backward(d, R, H, G, D, 0.3f, q, C, k, v, C, &keys, out, dout, C, lse, dq, C,
                                dk, dv, C);
@@ -338,6 +368,7 @@ int main(void)
         cmocka_unit_test(subnormals_are_zero_on_every_path),
         cmocka_unit_test(a_row_alone_equals_the_row_among_others),
         cmocka_unit_test(where_keys_lie_and_who_shares_them_does_not_show),
+        cmocka_unit_test(a_window_hides_keys_and_nothing_else),
         cmocka_unit_test(gradients_do_not_depend_on_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
