@@ -1,5 +1,4 @@
-// bus.h: requests and replies between daemons over NNG; only bus_server.c and bus_client.c know
-// NNG.
+// bus.h: requests and replies between daemons over NNG; only bus_*.c know NNG.
 //
 // The learner listens on two addresses: ADDRESS ("do": answered at once) and its neighbour ("wait":
 // long polls). For ipc://PATH the neighbour is ipc://PATH.wait, for tcp://HOST:PORT it is PORT+1.

@@ -29,8 +29,10 @@
 #include <nng/protocol/reqrep0/req.h>
 
 #include "common/clock.h"
+#include "common/log.h"
 #include "common/mailbox.h"
 #include "proto/bus_address.h"
+#include "proto/bus_hangup.h"
 #include "proto/bus_nng.h"
 #include "proto/pack.h"
 
@@ -79,6 +81,8 @@ struct bus_client {
     uint64_t last_id;
     struct mailbox *box;
     bool closing, closed;
+    struct bus_hangup *hangup;    // while closing
+    uint64_t patience_ms;         // until when it is waited for
     uv_timer_t closer;
     void (*on_closed)(void *arg);
     void *on_closed_arg;
@@ -150,12 +154,23 @@ static void redial(struct endpoint *p)
     (void)start_dialer(p);    // on failure the next stalled call tries again
 }
 
-static void hang_up(struct endpoint *p)
+// Of all endpoints together.
+static struct bus_hangup *hang_up(struct endpoint *const *p, size_t n)
 {
-    if (p->open) {
-        nng_close(p->sock);
-        p->open = false;
+    nng_socket socks[BUS_HANGUP_MAX];
+    size_t n_open = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (p[i]->open) {
+            socks[n_open++] = p[i]->sock;
+            p[i]->open = false;
+        }
     }
+    return bus_hangup_start(socks, n_open);
+}
+
+static void hang_up_one(struct endpoint *p)
+{
+    bus_hangup_forget(hang_up(&p, 1));
 }
 
 static struct endpoint *endpoint_of(const struct call *k)
@@ -333,7 +348,7 @@ enum err bus_client_create(uv_loop_t *loop, const char *address, struct bus_clie
         return e;
     }
     if ((e = mailbox_create_uv(CALLS_MAX, loop, on_wake, c, &c->box)) != ERR_OK) {
-        hang_up(&c->to_do);
+        hang_up_one(&c->to_do);
         free(c);
         return why_set(why, e, "bus client: mailbox: %s", err_text(e));
     }
@@ -360,7 +375,7 @@ enum err bus_client_set_wait(struct bus_client *c, const char *address, struct w
     if ((e = dial(&a, &p, why)) != ERR_OK) {
         return e;
     }
-    hang_up(&c->to_wait);    // its calls fail with NNG_ECLOSED and continue on the new one
+    hang_up_one(&c->to_wait);    // its calls fail with NNG_ECLOSED and continue on the new one
     c->to_wait = p;
     return ERR_OK;
 }
@@ -437,6 +452,15 @@ static void on_timer_closed(uv_handle_t *h)
 
 static void on_closer(uv_timer_t *t)
 {
+    struct bus_client *c = t->data;
+    bool done = bus_hangup_done(c->hangup);
+    if (!done && clock_mono_ms() < c->patience_ms) {
+        return;
+    }
+    if (!done) {
+        LOG_WARN("BUS_HANGUP_STALLED", "waited_ms=%d", BUS_HANGUP_PATIENCE_MS);
+    }
+    bus_hangup_forget(c->hangup);
     uv_close((uv_handle_t *)t, on_timer_closed);
 }
 
@@ -458,14 +482,15 @@ void bus_client_close(struct bus_client *c, void (*closed)(void *arg), void *arg
     while (c->calls != NULL) {
         call_finish(c->calls, ERR_CLOSED, NULL, "the bus client was closed");
     }
-    hang_up(&c->to_wait);
-    hang_up(&c->to_do);
+    struct endpoint *const both[] = {&c->to_wait, &c->to_do};
+    c->hangup = hang_up(both, ARRAY_LEN(both));
+    c->patience_ms = clock_mono_ms() + BUS_HANGUP_PATIENCE_MS;
     mailbox_close(c->box);
     // A later turn of the loop: by then the mailbox's handle is closed and both can be freed
     // together.
     CHECK(uv_timer_init(c->loop, &c->closer) == 0);
     c->closer.data = c;
-    CHECK(uv_timer_start(&c->closer, on_closer, 1, 0) == 0);
+    CHECK(uv_timer_start(&c->closer, on_closer, 1, 1) == 0);
 }
 
 void bus_client_destroy(struct bus_client *c)

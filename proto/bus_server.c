@@ -31,9 +31,11 @@
 #include <nng/protocol/reqrep0/rep.h>
 #include <nng/protocol/reqrep0/req.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/mailbox.h"
 #include "proto/bus_address.h"
+#include "proto/bus_hangup.h"
 #include "proto/bus_nng.h"
 #include "proto/pack.h"
 #include "proto/sockfile.h"
@@ -84,6 +86,8 @@ struct bus_server {
     struct buf scratch;    // encoded replies
     uint64_t malformed;
     bool closing, closed;
+    struct bus_hangup *hangup;    // while closing
+    uint64_t patience_ms;         // until when it is waited for
     void (*on_closed)(void *arg);
     void *on_closed_arg;
 };
@@ -152,16 +156,22 @@ static enum err listen_on(struct bus_address *a, struct post *out, struct why *w
     return ERR_OK;
 }
 
-static void close_post(struct post *p)
+// Of all posts together.
+static struct bus_hangup *close_posts(struct post *const *p, size_t n)
 {
-    if (p->probe_ticks > 0) {
-        nng_close(p->probe);
-        p->probe_ticks = 0;
+    nng_socket socks[BUS_HANGUP_MAX];
+    size_t n_open = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (p[i]->probe_ticks > 0) {
+            socks[n_open++] = p[i]->probe;
+            p[i]->probe_ticks = 0;
+        }
+        if (p[i]->open) {
+            socks[n_open++] = p[i]->sock;
+            p[i]->open = false;
+        }
     }
-    if (p->open) {
-        nng_close(p->sock);
-        p->open = false;
-    }
+    return bus_hangup_start(socks, n_open);
 }
 
 static enum err bind_pair(struct bus_server *s, const struct bus_address *wanted, struct why *why)
@@ -178,7 +188,8 @@ static enum err bind_pair(struct bus_server *s, const struct bus_address *wanted
         e = listen_on(&b, &s->to_wait, why);
     }
     if (e != ERR_OK) {
-        close_post(&s->to_do);
+        nng_close(s->to_do.sock);    // at once: the address is free again on return
+        s->to_do.open = false;
     }
     return e;
 }
@@ -402,11 +413,12 @@ static void stop_nng(struct bus_server *s)
         msg_free(&r->msg);
         r->state = SLOT_IDLE;
     }
-    close_post(&s->to_do);
-    close_post(&s->to_wait);
     for (size_t i = 0; i < N_SLOTS; i++) {
         nng_aio_free(s->slots[i].aio);
     }
+    struct post *const both[] = {&s->to_do, &s->to_wait};
+    s->hangup = close_posts(both, ARRAY_LEN(both));
+    s->patience_ms = clock_mono_ms() + BUS_HANGUP_PATIENCE_MS;
 }
 
 enum err bus_server_create(uv_loop_t *loop, const char *address, bus_handler_fn *handler, void *arg,
@@ -436,6 +448,7 @@ enum err bus_server_create(uv_loop_t *loop, const char *address, bus_handler_fn 
     }
     if (e != ERR_OK) {
         stop_nng(s);
+        bus_hangup_forget(s->hangup);
         free(s);
         return e;
     }
@@ -495,6 +508,15 @@ static void on_timer_closed(uv_handle_t *h)
 
 static void on_closer(uv_timer_t *t)
 {
+    struct bus_server *s = t->data;
+    bool done = bus_hangup_done(s->hangup);
+    if (!done && clock_mono_ms() < s->patience_ms) {
+        return;
+    }
+    if (!done) {
+        LOG_WARN("BUS_HANGUP_STALLED", "waited_ms=%d", BUS_HANGUP_PATIENCE_MS);
+    }
+    bus_hangup_forget(s->hangup);
     uv_close((uv_handle_t *)t, on_timer_closed);
 }
 
@@ -510,7 +532,7 @@ void bus_server_close(struct bus_server *s, void (*closed)(void *arg), void *arg
     mailbox_close(s->box);
     // A later turn of the loop: by then the mailbox's handle is closed and both can be freed
     // together.
-    CHECK(uv_timer_start(&s->guard, on_closer, 1, 0) == 0);
+    CHECK(uv_timer_start(&s->guard, on_closer, 1, 1) == 0);
 }
 
 void bus_server_destroy(struct bus_server *s)
