@@ -62,9 +62,9 @@ static void launch(struct fixture *f, const char *http)
     if (f->pid == 0) {
         char leash_env[] = "CARAVAN_SUPERVISOR_FD=100";
         char *env[] = {leash_env, NULL};
-        char *argv[] = {(char *)ACTOR, "--connect", f->bus, "--http",    (char *)http, "--slots",
-                        "8",           "--kv-mb",   "1",    "--threads", "1",          "--name",
-                        "actor-7",     "--slab",    "off",  NULL};
+        char *argv[] = {(char *)ACTOR, "--connect", f->bus,    "--http", (char *)http,
+                        "--slots",     "8",         "--kv-mb", "1",      "--threads",
+                        "1",           "--name",    "actor-7", NULL};
         if (dup2(leash[0], 100) == 100 && dup2(log[1], 2) == 2) {
             execve(argv[0], argv, env);
         }
@@ -178,6 +178,14 @@ static void handler(void *arg, struct bus_request *r)
     switch (bus_request_msg(r)->type) {
     case MSG_HELLO:
         reply_welcome(f, r);
+        return;
+    case MSG_FIND_WEIGHTS:    // in no slab
+        m = (struct msg){
+            .type = MSG_WEIGHTS_FOUND,
+            .weights_found = {.version = f->version,
+                              .weights_hash = hash_bytes(
+                                  f->model.blob, f->model.params.total * dtype_size(f->model.t))}};
+        bus_reply(r, &m);
         return;
     case MSG_FETCH_WEIGHTS:
         reply_chunk(f, r);

@@ -13,6 +13,8 @@
 
 #include "common/rng.h"
 
+enum { NAIVE_WIDTH = 64, NAIVE_LENGTH = 512 };    // bounds of the naive model, so that it is quick
+
 const struct tiny_variant tiny_variants[TINY_VARIANTS] = {
     {.label = "llama", .family = "llama"},
     {.label = "llama with scaled positions", .family = "llama", .scaled = true},
@@ -205,10 +207,11 @@ static void rotate(const struct model_config *c, double *head, double pos)
 static void attend(const double *q, const double *k, const double *v, size_t from, size_t pos,
                    size_t D, size_t KV, double *out)
 {
-    double *score = calloc(pos + 1, sizeof *score);
-    assert_non_null(score);
+    double score[NAIVE_LENGTH];
+    assert_true(pos < NAIVE_LENGTH);
     double max = -INFINITY, sum = 0;
     for (size_t j = from; j <= pos; j++) {
+        score[j] = 0;
         for (size_t d = 0; d < D; d++) {
             score[j] += q[d] * k[j * KV + d];
         }
@@ -224,7 +227,6 @@ static void attend(const double *q, const double *k, const double *v, size_t fro
             out[d] += exp(score[j] - max) / sum * v[j * KV + d];
         }
     }
-    free(score);
 }
 
 // The first key that position t sees in a layer.
@@ -291,16 +293,14 @@ static void naive_qkv(const struct naive *m, int32_t l, size_t t, const double *
 static void naive_ffn(const struct naive *m, int32_t l, const double *xn, double *y)
 {
     size_t C = (size_t)m->c->hidden, F = (size_t)m->c->ffn;
-    double *gate = calloc(F, sizeof *gate), *up = calloc(F, sizeof *up);
-    assert_true(gate && up);
+    double gate[NAIVE_WIDTH], up[NAIVE_WIDTH];
+    assert_true(F <= NAIVE_WIDTH);
     matvec(param(m->p, m->params, PARAM_GATE, l), F, C, xn, gate);
     matvec(param(m->p, m->params, PARAM_UP, l), F, C, xn, up);
     for (size_t i = 0; i < F; i++) {
         gate[i] = gate[i] / (1 + exp(-gate[i])) * up[i];
     }
     matvec(param(m->p, m->params, PARAM_DOWN, l), C, F, gate, y);
-    free(gate);
-    free(up);
 }
 
 static void naive_layer(const struct naive *m, int32_t l, size_t n, double *x)
@@ -310,9 +310,8 @@ static void naive_layer(const struct naive *m, int32_t l, size_t n, double *x)
     size_t H = (size_t)c->heads, G = (size_t)c->kv_heads;
     const double *attn_norm = param(m->p, m->params, PARAM_ATTN_NORM, l);
     const double *ffn_norm = param(m->p, m->params, PARAM_FFN_NORM, l);
-    double *xn = calloc(C, sizeof *xn), *q = calloc(H * D, sizeof *q);
-    double *att = calloc(H * D, sizeof *att), *y = calloc(C, sizeof *y);
-    assert_true(xn && q && att && y);
+    double xn[NAIVE_WIDTH], q[NAIVE_WIDTH], att[NAIVE_WIDTH], y[NAIVE_WIDTH];
+    assert_true(C <= NAIVE_WIDTH && H * D <= NAIVE_WIDTH);
     for (size_t t = 0; t < n; t++, x += C) {
         branch_input(c, x, attn_norm, xn);
         naive_qkv(m, l, t, xn, q);
@@ -327,10 +326,6 @@ static void naive_layer(const struct naive *m, int32_t l, size_t n, double *x)
         naive_ffn(m, l, xn, y);
         branch_output(c, y, ffn_norm, x);
     }
-    free(xn);
-    free(q);
-    free(att);
-    free(y);
 }
 
 void naive_logits(const struct model_config *c, const struct param_table *p, const double *params,

@@ -1,6 +1,6 @@
-// heads_test.c: norms of single heads, biases and sums of streams: against the ops they repeat and
-// their formulas in double, on every instruction set; one set of bits forward, gradients that do
-// not depend on threads.
+// norm_heads_test.c: the norm of single heads: bit for bit the norm of a row, gradients by their
+// formula in double, on every instruction set; one set of bits forward, gradients that do not depend
+// on threads.
 
 #include <math.h>
 #include <setjmp.h>
@@ -115,42 +115,6 @@ static void gradients_of_head_norms_follow_the_formula(void **state)
     for_every_shape(norm_gradients);
 }
 
-static void biases_and_sums(struct device *d, const struct shape *s)
-{
-    size_t R = s->R, N = s->heads * s->D, ld = N + 3;
-    float *x = kit_random(d, R * ld, 1, 1.0f), *b = kit_random(d, N, 2, 1.0f);
-    float *before = kit_get(d, x, R * ld), *sum = kit_get(d, b, N);
-    d->ops->bias(d, R, N, b, x, ld);
-    for (size_t r = 0; r < R; r++) {
-        for (size_t i = 0; i < ld; i++) {
-            float want = i < N ? before[r * ld + i] + b[i] : before[r * ld + i];
-            kit_same_bits("bias", 1, x + r * ld + i, &want);
-        }
-        for (size_t i = 0; i < N; i++) {
-            sum[i] += x[r * ld + i];    // rows ascending, onto what is there
-        }
-    }
-    d->ops->bias_backward(d, R, N, x, ld, b);
-    kit_same_bits("db", N, b, sum);
-    float *out = kit_put(d, before, R * ld);
-    d->ops->add(d, R * ld, x, out);
-    for (size_t i = 0; i < R * ld; i++) {
-        float want = before[i] + x[i];
-        kit_same_bits("add", 1, out + i, &want);
-    }
-    d->ops->release(d, x);
-    d->ops->release(d, b);
-    d->ops->release(d, out);
-    free(before);
-    free(sum);
-}
-
-static void biases_and_streams_add_up(void **state)
-{
-    (void)state;
-    for_every_shape(biases_and_sums);
-}
-
 // The norm of every shape forward (out, rstd), then dx and dw: free().
 static float *pass(struct device *d, size_t *n_forward, size_t *n)
 {
@@ -214,7 +178,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_head_is_normed_like_a_row_of_its_own),
         cmocka_unit_test(gradients_of_head_norms_follow_the_formula),
-        cmocka_unit_test(biases_and_streams_add_up),
         cmocka_unit_test(forward_bits_are_one_and_gradients_ignore_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

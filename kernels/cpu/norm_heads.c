@@ -1,16 +1,13 @@
-// heads.c: what some families do between the products: RMSNorm of single heads, bias vectors, sums
-// of two streams; forward and backward.
+// norm_heads.c: RMSNorm of every head by itself, in place, and its gradient.
 //
-// The arithmetic of the norm is that of rows.c, with a head in the place of a row:
+// The arithmetic is that of rmsnorm (rows.c) with a head in the place of a row:
 //   norm_heads            rstd = 1 / sqrt(sum x^2 / D + eps);  x = (x * rstd) * w
 //   norm_heads_backward   n = x * rstd, g = dy * w:  dx = rstd * (g - n * sum(g n) / D)
 //                         dw += dy * n, rows ascending, heads ascending within a row
 // One head as wide as the row is the norm of a whole projection. A head of 64 to 128 elements is
 // short beside the cost of waking a thread, so chunks are runs of rows and go through all heads of
-// each.
-//
-// Gradients of vectors that all rows share are summed by threads that own columns and walk all
-// rows, so that the order of additions is that of the rows.
+// each; dw is summed by threads that own columns, so that the order of additions is that of the
+// rows.
 
 #include "kernels/cpu/mathfun.h"
 #include "kernels/cpu/ops.h"
@@ -22,7 +19,6 @@ static size_t lanes_at(size_t i, size_t n)
     return n - i < LANES ? n - i : LANES;
 }
 
-// ---- norm_heads
 struct heads_args {
     size_t R, heads, D, ldx, ldk, grain;
     float *x, *kept, *rstd, *dw;
@@ -141,78 +137,4 @@ void OP(norm_heads_backward)(struct device *d, size_t R, size_t heads, size_t D,
     a.dw = dw;
     cpu_run(d, cpu_div_up(D, COLUMNS), heads_dw_chunk, &a);    // before dx is overwritten
     cpu_run(d, cpu_div_up(R, a.grain), heads_dx_chunk, &a);
-}
-
-// ---- bias
-struct bias_args {
-    size_t R, N, ld, grain;
-    const float *bias, *dy;
-    float *x, *db;
-};
-
-static void bias_chunk(void *arg, size_t chunk, int thread)
-{
-    (void)thread;
-    const struct bias_args *a = arg;
-    size_t end = MIN(a->R, (chunk + 1) * a->grain);
-    for (size_t r = chunk * a->grain; r < end; r++) {
-        float *x = a->x + r * a->ld;
-        for (size_t i = 0; i < a->N; i += LANES) {
-            size_t n = lanes_at(i, a->N);
-            v16_store_n(x + i, v16_add(v16_load_n(x + i, n), v16_load_n(a->bias + i, n)), n);
-        }
-    }
-}
-
-void OP(bias)(struct device *d, size_t R, size_t N, const float *bias, float *x, size_t ldx)
-{
-    struct bias_args a = {.R = R, .N = N, .ld = ldx, .grain = cpu_grain(R, N)};
-    a.bias = bias;
-    a.x = x;
-    cpu_run(d, cpu_div_up(R, a.grain), bias_chunk, &a);
-}
-
-static void bias_back_chunk(void *arg, size_t chunk, int thread)
-{
-    (void)thread;
-    const struct bias_args *a = arg;
-    size_t end = MIN(a->N, (chunk + 1) * COLUMNS);
-    for (size_t i = chunk * COLUMNS; i < end; i += LANES) {
-        size_t n = lanes_at(i, end);
-        v16 acc = v16_load_n(a->db + i, n);
-        for (size_t r = 0; r < a->R; r++) {
-            acc = v16_add(acc, v16_load_n(a->dy + r * a->ld + i, n));
-        }
-        v16_store_n(a->db + i, acc, n);
-    }
-}
-
-void OP(bias_backward)(struct device *d, size_t R, size_t N, const float *dy, size_t ldy, float *db)
-{
-    struct bias_args a = {.R = R, .N = N, .ld = ldy, .dy = dy, .db = db};
-    cpu_run(d, cpu_div_up(N, COLUMNS), bias_back_chunk, &a);
-}
-
-// ---- add
-struct add_args {
-    size_t n, grain;
-    const float *x;
-    float *out;
-};
-
-static void add_chunk(void *arg, size_t chunk, int thread)
-{
-    (void)thread;
-    const struct add_args *a = arg;
-    size_t end = MIN(a->n, (chunk + 1) * a->grain);
-    for (size_t i = chunk * a->grain; i < end; i += LANES) {
-        size_t n = lanes_at(i, end);
-        v16_store_n(a->out + i, v16_add(v16_load_n(a->out + i, n), v16_load_n(a->x + i, n)), n);
-    }
-}
-
-void OP(add)(struct device *d, size_t n, const float *x, float *out)
-{
-    struct add_args a = {.n = n, .grain = cpu_grain(n, 1), .x = x, .out = out};
-    cpu_run(d, cpu_div_up(n, a.grain), add_chunk, &a);
 }
