@@ -47,6 +47,8 @@ static const char *const schedule_names[] = {"constant", "linear", NULL};
 static const char *const dtype_names[] = {"bf16", "f32", NULL};
 static const char *const sandbox_names[] = {"auto", "full", "seccomp", "none", NULL};
 static const char *const old_names[] = {"behaviour", NULL};
+static const char *const device_names[] = {"cpu",        "cpu-portable", "cpu-avx2",
+                                           "cpu-avx512", "cuda",         NULL};
 static const char *const task_names[] = {"math", "constraints", "mixed", NULL};
 
 const struct conf_section conf_sections[] = {
@@ -121,6 +123,10 @@ const struct conf_row conf_rows[] = {
     INT("rollout.top_k", top_k, 0, 1e6, "tokens", "0", false,
         "Sample only from this many of the most likely tokens; 0 is off. The caution of "
         "top_p applies."),
+    FLAG(
+        "rollout.ignore_eos", ignore_eos, "false", false,
+        "No token ends an answer: all are max_tokens long, those of evaluations too. For measuring "
+        "speed at a known length; a model that is trained so forgets how to stop."),
     INT("rollout.lease_ms", lease_ms, 1000, 86400000, "ms", "60000", false,
         "How long an actor or verifier may hold work. Heartbeats renew it; ten seconds without "
         "one end it early."),
@@ -207,6 +213,10 @@ const struct conf_row conf_rows[] = {
 
     INT("learner.threads", learner_threads, 0, 256, "threads", "0", false,
         "Compute threads; 0 takes one for each core."),
+    CHOICE("learner.device", learner_device, device_names, "cpu", false,
+           "What computes: cpu takes the best instructions that this machine has. One device of "
+           "cpu gives the log-probs of any other; gradients differ in their last bits, so a "
+           "resumed run keeps to one."),
     TEXT(
         "learner.listen", listen, "", false,
         "Where actors and verifiers connect: ipc://PATH, or tcp://HOST:PORT (the next port is used "
@@ -222,6 +232,8 @@ const struct conf_row conf_rows[] = {
         "Actors that `caravan run` starts. 0 starts none: they join from elsewhere."),
     INT("actor.threads", actor_threads, 0, 256, "threads", "0", false,
         "Compute threads of each actor; 0 takes one for each core."),
+    CHOICE("actor.device", actor_device, device_names, "cpu", false,
+           "What computes in each actor; see learner.device."),
     INT("actor.slots", actor_slots, 1, 4096, "samples", "64", false,
         "Answers that an actor decodes at the same time. More are faster in all, until "
         "actor.kv_mb is full."),
