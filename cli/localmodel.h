@@ -32,6 +32,9 @@ MUST_CHECK enum err localmodel_open(const char *path, struct localmodel *out, st
 // Device (threads 0 = cores) and weights, rounded to t as a learner would publish them.
 MUST_CHECK enum err localmodel_load(struct localmodel *m, enum dtype t, int threads,
                                     struct why *why);
+// The same on a device of this kind (device_open).
+MUST_CHECK enum err localmodel_load_on(struct localmodel *m, const char *device_kind, enum dtype t,
+                                       int threads, struct why *why);
 void localmodel_close(struct localmodel *m);    // zeroed struct is fine
 // All weights as one flat blob of type t, in table order (free()).
 MUST_CHECK enum err localmodel_flat(const struct source *s, enum dtype t, void **flat,
