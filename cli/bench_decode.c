@@ -32,7 +32,16 @@ static const struct arg args[] = {
     {0},
 };
 
-enum figure { TOKENS_PER_S, MEAN_TOKENS_PER_S, STEP_MS, SECONDS, CPU_SECONDS, OTHERS, PLAIN };
+enum figure {
+    TOKENS_PER_S,
+    MEAN_TOKENS_PER_S,
+    STEP_MS,
+    SECONDS,
+    CPU_SECONDS,
+    TOKENS_PER_CPU_S,
+    OTHERS,
+    PLAIN
+};
 enum { PRODUCTS_MS = PLAIN, PRODUCTS_SHARE, PRODUCTS_CPU_SHARE, PRODUCTS_GFLOPS, FIGURES };
 
 static const struct bench_figure figures[FIGURES] = {
@@ -41,6 +50,7 @@ static const struct bench_figure figures[FIGURES] = {
     [STEP_MS] = {"step_ms", 3},
     [SECONDS] = {"seconds", 6},
     [CPU_SECONDS] = {"cpu_seconds", 6},
+    [TOKENS_PER_CPU_S] = {"tokens_per_cpu_s", 1},
     [OTHERS] = {"others", 3},
     [PRODUCTS_MS] = {"products_ms", 3},
     [PRODUCTS_SHARE] = {"products_share", 3},
@@ -148,6 +158,7 @@ static enum err turn(void *arg, double *row, struct why *why)
     row[STEP_MS] = 1e3 * step_s;
     row[SECONDS] = u.wall;
     row[CPU_SECONDS] = u.cpu;
+    row[TOKENS_PER_CPU_S] = tokens * (double)d->o->steps / u.cpu;
     row[OTHERS] = u.others;
     return d->products ? measure_products(d, row, why) : ERR_OK;
 }

@@ -30,13 +30,14 @@ static const struct arg args[] = {
     {0},
 };
 
-enum figure { TOKENS_PER_S, SECONDS, CPU_SECONDS, OTHERS, PLAIN };
+enum figure { TOKENS_PER_S, SECONDS, CPU_SECONDS, TOKENS_PER_CPU_S, OTHERS, PLAIN };
 enum { PRODUCTS_S = PLAIN, PRODUCTS_SHARE, PRODUCTS_CPU_SHARE, PRODUCTS_GFLOPS, FIGURES };
 
 static const struct bench_figure figures[FIGURES] = {
     [TOKENS_PER_S] = {"tokens_per_s", 1},
     [SECONDS] = {"seconds", 6},
     [CPU_SECONDS] = {"cpu_seconds", 6},
+    [TOKENS_PER_CPU_S] = {"tokens_per_cpu_s", 1},
     [OTHERS] = {"others", 3},
     [PRODUCTS_S] = {"products_s", 6},
     [PRODUCTS_SHARE] = {"products_share", 3},
@@ -123,6 +124,7 @@ static enum err turn(void *arg, double *row, struct why *why)
     row[TOKENS_PER_S] = (double)(p->o->sequences * p->o->prompt) / u.wall;
     row[SECONDS] = u.wall;
     row[CPU_SECONDS] = u.cpu;
+    row[TOKENS_PER_CPU_S] = (double)(p->o->sequences * p->o->prompt) / u.cpu;
     row[OTHERS] = u.others;
     if (p->products) {
         bench_products_record(p->products, true);

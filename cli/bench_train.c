@@ -42,6 +42,7 @@ enum figure {
     OPTIMISER_S,
     PUBLISH_S,
     CPU_SECONDS,
+    TOKENS_PER_CPU_S,
     OTHERS,
     PEAK_MIB,
     PLAIN
@@ -55,6 +56,7 @@ static const struct bench_figure figures[FIGURES] = {
     [OPTIMISER_S] = {"optimiser_s", 6},
     [PUBLISH_S] = {"publish_s", 6},
     [CPU_SECONDS] = {"cpu_seconds", 6},
+    [TOKENS_PER_CPU_S] = {"tokens_per_cpu_s", 1},
     [OTHERS] = {"others", 3},
     [PEAK_MIB] = {"peak_mib", 0},
     [PRODUCTS_S] = {"products_s", 6},
@@ -228,6 +230,7 @@ static enum err turn(void *arg, double *row, struct why *why)
     row[OPTIMISER_S] = r.optimiser_s;
     row[PUBLISH_S] = r.publish_s;
     row[CPU_SECONDS] = u.cpu;
+    row[TOKENS_PER_CPU_S] = (double)(t->o->sequences * t->o->tokens) / u.cpu;
     row[OTHERS] = u.others;
     row[PEAK_MIB] = (double)bench_peak_bytes() / (1 << 20);
     if (t->products) {
