@@ -15,6 +15,7 @@
 #   N=7            turns of each contestant
 #   ROWS="…"       which of the above
 #   STEPS=32       tokens that each sequence grows by; fewer for a first look
+#   SCALE=1        divides the prompts of prefill, the sequences of train and the groups of step; 4 for a first look
 #   ISA=native     or avx2: ours with --device cpu-avx2, llama.cpp built without AVX-512, PyTorch and oneDNN told so, and all checked
 #   THREADS        of each contestant (default: all cores)
 #   MODEL          GGUF, Q4_1 (default: what deploy/fetch-model.sh fetches)
@@ -28,6 +29,7 @@ build=$(cd "${1:-$here/../../build}" && pwd)
 peers=${PEERS:-${XDG_CACHE_HOME:-$HOME/.cache}/caravan/peers}
 N=${N:-7}
 STEPS=${STEPS:-32}
+SCALE=${SCALE:-1}
 ISA=${ISA:-native}
 ROWS=${ROWS:-decode-64 decode-8 decode-1 prefill train step sync}
 THREADS=${THREADS:-$(nproc)}
@@ -92,10 +94,10 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 results=${RESULTS:-$work/results.jsonl}
 cpu=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)
-FACTS="$(date -u +%F), $cpu, $(nproc) cores, ISA=$ISA, $THREADS threads each, $N turns; $("$TORCH_PYTHON" -c 'import torch, transformers, trl
+FACTS="$(date -u +%F), $cpu, $(nproc) cores, ISA=$ISA, threads of each: $THREADS, turns: $N; $("$TORCH_PYTHON" -c 'import torch, transformers, trl
 print(f"PyTorch {torch.__version__} ({torch.backends.cpu.get_cpu_capability()}), transformers {transformers.__version__}, TRL {trl.__version__}")' 2>/dev/null), oneDNN ${onednn:-silent}, $("$LLAMA_PYTHON" -c 'import llama_cpp
 print(f"llama-cpp-python {llama_cpp.__version__}:", " ".join(p.split(" = ")[0].split()[-1] for p in llama_cpp.llama_print_system_info().decode().split("|") if "= 1" in p and "AVX" in p))')"
-export CARAVAN MODEL MODELS TORCH_PYTHON LLAMA_PYTHON ISA N STEPS THREADS FACTS
+export CARAVAN MODEL MODELS TORCH_PYTHON LLAMA_PYTHON ISA N STEPS SCALE THREADS FACTS
 sync=
 compared=
 for row in $ROWS; do

@@ -99,6 +99,8 @@ class Settings:
         self.torch, self.llama, self.isa = e["TORCH_PYTHON"], e["LLAMA_PYTHON"], e["ISA"]
         self.n, self.threads = int(e["N"]), e["THREADS"]
         self.rows, self.steps = e["ROWS"].split(), e["STEPS"]
+        scale = int(e["SCALE"])
+        self.prompts, self.sequences, self.groups = max(1, 64 // scale), max(1, 8 // scale), max(1, 8 // scale)
         self.device = "cpu-avx2" if self.isa == "avx2" else "cpu"
 
     def ours(self, what, *more):
@@ -111,8 +113,14 @@ class Settings:
         return self.model if kind == "q4_1" else f"{self.models}/{kind}.gguf"
 
 
+def title(s, row):
+    kind, _, width = row.partition("-")
+    return {"decode": f"decode, {width} sequence" + "s" * (width != "1"), "prefill": f"prefill, {s.prompts} prompts of 64",
+            "train": f"training step, {s.sequences} × 256", "step": f"GRPO step, {s.groups} × 8 answers of 64"}[kind]
+
+
 def contestants(s, row):
-    """ours first; what the row's unit is; whether less is better."""
+    """Ours first."""
     hf = f"{s.models}/hf32"
     kind, _, width = row.partition("-")
     if kind == "decode":
@@ -123,18 +131,18 @@ def contestants(s, row):
             for k in LLAMA] + [
             Contestant("transformers f32", s.peer(s.torch, "generate.py", hf, width, 64, s.steps, s.threads), "tokens_per_s")]
     if kind == "prefill":
-        ours = s.ours("prefill", "--paced", "--threads", s.threads, "--repeats", "10000", "--sequences", "64", "--prompt", "64", "--rows", "512", "--roofline")
+        ours = s.ours("prefill", "--paced", "--threads", s.threads, "--repeats", "10000", "--sequences", str(s.prompts), "--prompt", "64", "--rows", "512", "--roofline")
         return [Contestant("caravan", ours, "tokens_per_s")] + [
-            Contestant(f"llama.cpp {k}", s.peer(s.llama, "llama.py", "prefill", s.gguf(k), 64, 64, 0, s.threads), "tokens_per_s", k in F32_SUMS)
+            Contestant(f"llama.cpp {k}", s.peer(s.llama, "llama.py", "prefill", s.gguf(k), s.prompts, 64, 0, s.threads), "tokens_per_s", k in F32_SUMS)
             for k in LLAMA]
     if kind == "train":
-        ours = s.ours("train", "--paced", "--threads", s.threads, "--repeats", "10000", "--sequences", "8", "--tokens", "256", "--roofline")
+        ours = s.ours("train", "--paced", "--threads", s.threads, "--repeats", "10000", "--sequences", str(s.sequences), "--tokens", "256", "--roofline")
         return [Contestant("caravan", ours, "tokens_per_s")] + [
-            Contestant(f"PyTorch f32, micro-batch {m}", s.peer(s.torch, "train.py", hf, 8, 256, m, s.threads), "tokens_per_s", True) for m in (1, 4)]
+            Contestant(f"PyTorch f32, micro-batch {m}", s.peer(s.torch, "train.py", hf, s.sequences, 256, m, s.threads), "tokens_per_s", True) for m in (1, 4)]
     if kind == "step":
-        ours = s.ours("step", "--json", "--repeats", "4", "--skip", "2", "--groups", "8", "--samples", "8", "--tokens", "64",
+        ours = s.ours("step", "--json", "--repeats", "4", "--skip", "2", "--groups", str(s.groups), "--samples", "8", "--tokens", "64",
                       "--actor-threads", s.threads, "--learner-threads", s.threads)
-        return [WholeRun("caravan", ours, "seconds"), Contestant("TRL f32", s.peer(s.torch, "trl_step.py", hf, 8, 8, 64, s.threads), "seconds", True)]
+        return [WholeRun("caravan", ours, "seconds"), Contestant("TRL f32", s.peer(s.torch, "trl_step.py", hf, s.groups, 8, 64, s.threads), "seconds", True)]
     sys.exit(f"ROWS: {row}: expected decode-64, decode-8, decode-1, prefill, train or step")
 
 
@@ -157,7 +165,7 @@ def measure(s, row, out):
                 figures = c.turn()
                 wall, own = time.perf_counter() - start, c.used() - used
                 others = max(0.0, machine_busy() - busy - own) / (wall * os.cpu_count())
-                out.write(json.dumps({"row": row, "who": c.name, "counts": c.counts, "figure": c.figure, "isa": c.isa, "turn": turn,
+                out.write(json.dumps({"row": row, "title": title(s, row), "who": c.name, "counts": c.counts, "figure": c.figure, "isa": c.isa, "turn": turn,
                                       "others": min(1.0, others), "figures": figures}) + "\n")
                 out.flush()
             print(f"compare: {row}: turn {turn + 1} of {s.n}", file=sys.stderr)
@@ -225,17 +233,14 @@ def print_figure(rows, row, figure, title):
         print(f"| {title_cell} | {name} | {spread(values)} {unit} | {cells[0]} | {cells[1]} | {cells[2]} | {others:.0%} |")
 
 
-TITLES = {"decode-64": "decode, 64 sequences", "decode-8": "decode, 8 sequences", "decode-1": "decode, 1 sequence", "prefill": "prefill, prompts of 64",
-          "train": "training step, 8 × 256", "step": "GRPO step, 8 × 8 answers of 64"}
-
-
 def print_table(records):
     rows = Rows([r for r in records if "row" in r])
     for facts in (r for r in records if "facts" in r):
         print(facts["facts"] + "\n")
     print("| what | who | median (least–most) | times better | lower quartile | by processor time | others |\n|---|---|---|---|---|---|---|")
     for row in rows.names:
-        print_figure(rows, row, rows.of(row, "caravan")[0]["figure"], TITLES[row])
+        ours = rows.of(row, "caravan")[0]
+        print_figure(rows, row, ours["figure"], ours["title"])
         if row == "train":
             print_figure(rows, row, "peak_mib", "its peak memory")
     shares = [(row, rows.of(row, "caravan")) for row in rows.names if "products_share" in rows.of(row, "caravan")[0]["figures"]]
@@ -243,7 +248,7 @@ def print_table(records):
         print("\n| matrix products alone / whole | wall time | processor time | GFLOP/s of the products |\n|---|---|---|---|")
     for row, turns in shares:
         cells = [statistics.median(r["figures"][key] for r in turns) for key in ("products_share", "products_cpu_share", "products_gflops")]
-        print(f"| {TITLES[row]} | {cells[0]:.2f} | {cells[1]:.2f} | {cells[2]:.0f} |")
+        print(f"| {turns[0]['title']} | {cells[0]:.2f} | {cells[1]:.2f} | {cells[2]:.0f} |")
     for isa in dict.fromkeys((r["who"], r["isa"]) for r in rows.records if r["who"].startswith("llama.cpp") and r["isa"]):
         if "BF16" in isa[1] and isa[0] == "llama.cpp bf16":
             print("\nThis llama.cpp uses AVX512_BF16 instructions for bf16: products of bf16 pairs, activations rounded to bf16, summed in f32.")
