@@ -5,7 +5,7 @@
 // Default: cpu-avx2 and cpu-avx512, one thread, all ops.
 //
 // wake: how long the pool takes from the posting of work until all its threads run, with threads
-// that still look for work and with threads that sleep. A pass posts some hundred times.
+// that still look for work and with threads that sleep. A pass posts once for most ops of each layer.
 //
 // Prints GFLOP/s (a fused multiply-add is two) and, for products with few rows, GB/s of weights.
 // Each figure is the best of several short runs, and with one thread the clock is that thread's
