@@ -71,7 +71,7 @@ TORCH_PYTHON=$peers/torch/bin/python
 MODEL=${MODEL:-$(sh "$here/../../deploy/fetch-model.sh" "$peers/models")}
 MODEL=$(realpath "$MODEL")
 MODELS=$peers/models
-export HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false TRANSFORMERS_VERBOSITY=error
+export PYTHONDONTWRITEBYTECODE=1 HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false TRANSFORMERS_VERBOSITY=error
 if [ ! -e "$MODELS/ready" ]; then
     say "converting the model for the peers"
     "$LLAMA_PYTHON" "$here/peers/to_gguf.py" "$MODEL" "$MODELS"

@@ -157,12 +157,13 @@ def measure(s, row, out):
     try:
         for c in cast:
             c.start()
-            check_isa(s, c)
         for turn in range(s.n):
             for k in range(len(cast)):
                 c = cast[(turn + k) % len(cast)]
                 busy, used, start = machine_busy(), c.used(), time.perf_counter()
                 figures = c.turn()
+                c.isa = c.isa or figures.get("isa")
+                check_isa(s, c)
                 wall, own = time.perf_counter() - start, c.used() - used
                 others = max(0.0, machine_busy() - busy - own) / (wall * os.cpu_count())
                 out.write(json.dumps({"row": row, "title": title(s, row), "who": c.name, "counts": c.counts, "figure": c.figure, "isa": c.isa, "turn": turn,
