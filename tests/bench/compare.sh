@@ -17,7 +17,7 @@
 #   STEPS=32       tokens that each sequence grows by; fewer for a first look
 #   SCALE=1        divides the prompts of prefill, the sequences of train and the groups of step; 4 for a first look
 #   ISA=native     or avx2: ours with --device cpu-avx2, llama.cpp built without AVX-512, PyTorch and oneDNN told so, and all checked
-#   THREADS        of each contestant (default: all cores)
+#   THREADS        of each contestant, which gets as many cores (default: all)
 #   MODEL          GGUF, Q4_1 (default: what deploy/fetch-model.sh fetches)
 #   PEERS          folder of virtual environments and converted models (default $XDG_CACHE_HOME/caravan/peers); filled from the
 #                  Python registry when something is missing: about 7 GB, and llama.cpp is compiled (ten minutes on two cores)

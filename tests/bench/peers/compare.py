@@ -19,6 +19,11 @@ LLAMA = ["f32", "f16", "bf16", "q8_0", "q4_1"]
 F32_SUMS = {"f32", "f16", "bf16"}    # accumulate in f32, as Caravan does; the others round activations to 8 bits
 
 
+def as_many_cores_as_threads():
+    """For each contestant alike: two daemons of one thread each are not to have two cores where a peer has one."""
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:int(os.environ["THREADS"])])
+
+
 # ---- contestants
 
 class Contestant:
@@ -30,7 +35,8 @@ class Contestant:
         self.isa, self.process = None, None
 
     def start(self):
-        self.process = subprocess.Popen(self.argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=self.env, cwd=HERE)
+        self.process = subprocess.Popen(self.argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=self.env, cwd=HERE,
+                                        preexec_fn=as_many_cores_as_threads)
         ready = self.answer()
         if not ready.get("ready"):
             sys.exit(f"{self.name}: expected to be told that it is ready, got {ready}")
@@ -63,7 +69,7 @@ class WholeRun(Contestant):
         pass
 
     def turn(self):
-        out = subprocess.run(self.argv, stdout=subprocess.PIPE, text=True, env=self.env, check=True).stdout
+        out = subprocess.run(self.argv, stdout=subprocess.PIPE, text=True, env=self.env, check=True, preexec_fn=as_many_cores_as_threads).stdout
         lines = [json.loads(line) for line in out.splitlines()]
         figures = {key: statistics.median(line[key] for line in lines) for key, value in lines[-1].items() if isinstance(value, (int, float))}
         return figures

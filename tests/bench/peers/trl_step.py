@@ -47,7 +47,7 @@ def main():
     def reward(completions, **kwargs):
         return [rng.random() for _ in completions]
 
-    per_device = 2 * samples
+    per_device = min(2, groups) * samples
     config = GRPOConfig(
         output_dir=tempfile.mkdtemp(), use_cpu=True, bf16=False, fp16=False, report_to=[], save_strategy="no", disable_tqdm=True,
         per_device_train_batch_size=per_device, gradient_accumulation_steps=groups * samples // per_device, num_generations=samples,
