@@ -20,6 +20,7 @@
 struct options {
     struct bench_options common;
     int64_t sequences, tokens, micro;
+    bool recompute;
 };
 
 static const struct arg args[] = {
@@ -30,6 +31,8 @@ static const struct arg args[] = {
      "of each sequence (default 256)"},
     {"micro", ARG_INT, offsetof(struct options, micro), 1, 1e6, "N",
      "tokens of a micro-batch (default 768, that of optim.micro_batch_tokens)"},
+    {"recompute", ARG_FLAG, offsetof(struct options, recompute), 0, 0, NULL,
+     "keep the inputs of layers alone, as optim.recompute"},
     BENCH_TURN_ARGS,
     BENCH_ROOFLINE_ARG,
     {0},
@@ -157,6 +160,7 @@ static enum err make_trainer(struct train *t, struct why *why)
     t->conf.max_prompt_tokens = 1;
     t->conf.max_tokens = o->tokens - 1;
     t->conf.micro_batch_tokens = o->micro;
+    t->conf.recompute = o->recompute;
     t->conf.lr = 1e-8;
     t->conf.warmup_steps = 0;
     enum err e = localmodel_dtype(o->common.dtype, &dtype, why);

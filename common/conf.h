@@ -92,6 +92,7 @@ struct conf {
     enum conf_schedule schedule;    // optim.schedule
     double lr_min_ratio;            // optim.lr_min_ratio: share of lr that a schedule falls to
     int64_t warmup_steps;           // optim.warmup_steps
+    bool recompute;                 // optim.recompute
     int64_t micro_batch_tokens;     // optim.micro_batch_tokens: rows of one forward/backward
 
     // stop, evaluate, save: 0 = never / no limit

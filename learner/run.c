@@ -105,6 +105,9 @@ static enum err open_compute(struct run *r, struct why *why)
     }
     if (!e) {
         publish_hold(r->publish, true);    // until the service has pinned what is still needed
+        LOG_INFO("LEARNER_MEMORY", "planned_mib=%zu rows=%lld recompute=%d",
+                 trainer_memory(source_config(r->source), &r->conf) >> 20,
+                 (long long)r->conf.micro_batch_tokens, r->conf.recompute);
         e = trainer_create(r->device, r->source, &r->conf, r->publish, &r->trainer, why);
         source_rest(r->source);    // read once; the tokenizer stands in memory of its own
     }

@@ -77,6 +77,7 @@ static struct model_limits plan_limits(const struct model_config *m, const struc
         .max_outs = rows,
         .train_rows = rows,
         .max_context = longest,
+        .recompute = c->recompute,
     };
 }
 

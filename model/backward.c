@@ -8,7 +8,8 @@
 // In:  weights as rounded for this version (the same panels that forward used), the activations of
 //      model.c's struct layer_acts; norm outputs and SwiGLU products are computed again. Forward
 //      and head run chunk by chunk: a chunk of logits becomes its own gradient in place and is gone
-//      before the next.
+//      before the next. With limits.recompute the layers share one set of activations, and each
+//      is run again from its input.
 // Out: grads +=, flat in table order. q, k, v (and gate, up) lie side by side there as they do in
 //      the weights, so one product fills all three. A tied embedding gathers both uses: head chunks
 //      first, then the rows it fed.
@@ -202,6 +203,9 @@ enum err model_train(struct model *m, const struct weights *w, const struct batc
         e = forward_cancelled(cancel, why);
     }
     for (size_t l = m->dim.L; e == ERR_OK && l-- > 0;) {
+        if (m->limits.recompute && l + 1 < m->dim.L) {    // the last layer's are still there
+            forward_again(m, w, l, R, &m->train[l]);
+        }
         backward_ffn(m, w, l, R, &m->train[l], grads);
         backward_attention(m, w, l, R, &m->train[l], grads);
         e = forward_cancelled(cancel, why);

@@ -171,15 +171,15 @@ static void finish_qkv(struct model *m, const struct layer_weights *lw, size_t R
     op->rope(d, R, n->H + n->G, n->D, a->qkv, W, m->pos, m->rope, 0);    // q and k heads
 }
 
-// a->x_out = layer(a->x)
-static void forward_layer(struct model *m, const struct weights *w, size_t layer, size_t R,
-                          const struct layer_acts *a, const struct kv_view *kv)
+// x_mid and what leads to it.
+static void forward_attention(struct model *m, const struct weights *w, size_t layer, size_t R,
+                              const struct layer_acts *a, const struct kv_view *kv)
 {
     struct device *d = m->d;
     const struct device_ops *op = d->ops;
     const struct dims *n = &m->dim;
     const struct layer_weights *lw = &w->layers[layer];
-    size_t C = n->C, F = n->F, Q = n->Q, KV = n->KV, W = n->W;
+    size_t C = n->C, Q = n->Q, KV = n->KV, W = n->W;
     const struct attn_keys keys = forward_keys(m, layer);
 
     // x_mid (R, C) = x + att Wo^T
@@ -193,10 +193,23 @@ static void forward_layer(struct model *m, const struct weights *w, size_t layer
                   Q, a->lse);
     const struct branch_end attn = {&lw->o, lw->attn_norm, a->y_attn, a->rstd_attn};
     add_branch(m, w, R, a->att, &attn, a->x, a->x_mid);
+}
+
+// x_out and what leads to it from x_mid.
+static void forward_ffn(struct model *m, const struct weights *w, size_t layer, size_t R,
+                        const struct layer_acts *a, bool up_to_gate)
+{
+    struct device *d = m->d;
+    const struct device_ops *op = d->ops;
+    const struct layer_weights *lw = &w->layers[layer];
+    size_t C = m->dim.C, F = m->dim.F;
 
     // x_out (R, C) = x_mid + (silu(gate) * up) Wdown^T
-    in = forward_branch_input(m, R, a->x_mid, lw->ffn_norm, a->rstd_ffn);
+    const float *in = forward_branch_input(m, R, a->x_mid, lw->ffn_norm, a->rstd_ffn);
     op->gemm(d, w->t, GEMM_SET, R, 2 * F, C, in, C, lw->gate_up.packed, a->gate_up, 2 * F);
+    if (up_to_gate) {
+        return;
+    }
     op->swiglu(d, R, F, a->gate_up, a->gate_up + F, 2 * F, m->act, F);
     const struct branch_end ffn = {&lw->down, lw->ffn_norm, a->y_ffn, a->rstd_ffn};
     add_branch(m, w, R, m->act, &ffn, a->x_mid, a->x_out);
@@ -214,6 +227,15 @@ static struct kv_view view_keys(const struct model *m, const struct kv_cache *kv
     return (struct kv_view){.k = k, .v = k + n->KV, .ld = 2 * n->KV, .cached = true};
 }
 
+void forward_again(struct model *m, const struct weights *w, size_t layer, size_t R,
+                   const struct layer_acts *a)
+{
+    const struct kv_view keys = view_keys(m, NULL, layer, a);
+    forward_attention(m, w, layer, R, a, &keys);
+    // Backward asks for the last product only where a norm stands behind it.
+    forward_ffn(m, w, layer, R, a, !m->family->norm_after);
+}
+
 enum err forward_layers(struct model *m, const struct weights *w, struct kv_cache *kv, size_t R,
                         struct layer_acts *acts, const atomic_bool *cancel, float **x,
                         struct why *why)
@@ -227,7 +249,8 @@ enum err forward_layers(struct model *m, const struct weights *w, struct kv_cach
         }
         a = acts != NULL ? &acts[l] : &m->infer;
         struct kv_view keys = view_keys(m, kv, l, a);
-        forward_layer(m, w, l, R, a, &keys);
+        forward_attention(m, w, l, R, a, &keys);
+        forward_ffn(m, w, l, R, a, false);
     }
     *x = a->x_out;
     return forward_cancelled(cancel, why);

@@ -164,6 +164,9 @@ void forward_upload(struct model *m, const struct batch *b);
 enum err forward_layers(struct model *m, const struct weights *w, struct kv_cache *kv, size_t R,
                         struct layer_acts *acts, const atomic_bool *cancel, float **x,
                         struct why *why);
+// Fills a layer's activations from its input a->x once more, with the bits of the first time.
+void forward_again(struct model *m, const struct weights *w, size_t layer, size_t R,
+                   const struct layer_acts *a);
 // logits of outs first .. first + n - 1 (n <= head_rows) from x.
 void forward_head(struct model *m, const struct weights *w, const struct batch *b, const float *x,
                   size_t first, size_t n);

@@ -94,8 +94,14 @@ static void layout_training(struct model *m, struct slab *s)
         return;
     }
     float *x = take_floats(s, R * n->C);
+    struct layer_acts a = {0};
     for (size_t l = 0; l < n->L; l++) {
-        struct layer_acts a = layout_layer(m, R, x, s);
+        if (l == 0 || !m->limits.recompute) {
+            a = layout_layer(m, R, x, s);
+        } else {    // one set for all layers, but for their inputs
+            a.x = x;
+            a.x_out = take_floats(s, R * n->C);
+        }
         if (m->train != NULL) {
             m->train[l] = a;
         }

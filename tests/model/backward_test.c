@@ -174,6 +174,44 @@ static void gradients_have_the_same_bits_on_one_and_two_threads(void **state)
     pool_destroy(pool);
 }
 
+// Memory for time, and nothing else: whoever turns it on in the middle of a run must not see it in
+// the weights.
+static void recomputed_activations_give_the_same_bits(void **state)
+{
+    (void)state;
+    struct device *d = open_device(NULL);
+    for (size_t i = 0; i < TINY_VARIANTS; i++) {
+        struct tiny t;
+        struct problem p;
+        struct batch b;
+        struct why why = {""};
+        void *grads = NULL;
+        tiny_init_as(&t, &tiny_variants[i], true, DTYPE_BF16, 3);
+        small_problem(&p, &t);
+        float *kept = train(d, &t, &p);
+        struct weights *w = tiny_weights(&t, d, true);
+        struct model *m = make_model_of(d, &t.config, 64, true);
+        size_t bytes = t.params.total * sizeof(float);
+        float *again = malloc(bytes);
+        assert_non_null(again);
+        pack_problem(&p, &b);
+        assert_int_equal(d->ops->alloc(d, bytes, &grads, &why), ERR_OK);
+        assert_int_equal(
+            model_train(m, w, &b, (float)p.temperature, fixed_coefficients, &p, grads, NULL, &why),
+            ERR_OK);
+        d->ops->download(d, again, grads, bytes);
+        assert_memory_equal(kept, again, bytes);
+        free(kept);
+        free(again);
+        d->ops->release(d, grads);
+        batch_fini(&b);
+        model_destroy(m);
+        weights_destroy(w);
+        tiny_fini(&t);
+    }
+    device_close(d);
+}
+
 static void gradients_are_added_to_what_is_there(void **state)
 {
     (void)state;
@@ -223,6 +261,7 @@ int main(void)
         cmocka_unit_test(gradients_of_long_sequences_agree_along_directions),
         cmocka_unit_test(the_gradient_is_taken_at_the_rounded_weights),
         cmocka_unit_test(gradients_have_the_same_bits_on_one_and_two_threads),
+        cmocka_unit_test(recomputed_activations_give_the_same_bits),
         cmocka_unit_test(gradients_are_added_to_what_is_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -31,18 +31,25 @@ static inline struct device *open_device(struct pool *pool)
     return d;
 }
 
-static inline struct model *make_model(struct device *d, const struct model_config *c,
-                                       size_t train_rows)
+static inline struct model *make_model_of(struct device *d, const struct model_config *c,
+                                          size_t train_rows, bool recompute)
 {
     const struct model_limits l = {.max_rows = 512,
                                    .max_index = 4096,
                                    .max_outs = 512,
                                    .train_rows = train_rows,
-                                   .max_context = CONTEXT};
+                                   .max_context = CONTEXT,
+                                   .recompute = recompute};
     struct model *m = NULL;
     struct why why = {""};
     assert_int_equal(model_create(d, c, &l, &m, &why), ERR_OK);
     return m;
+}
+
+static inline struct model *make_model(struct device *d, const struct model_config *c,
+                                       size_t train_rows)
+{
+    return make_model_of(d, c, train_rows, false);
 }
 
 // ---- a training problem: groups of tokens and one coefficient per out ----
