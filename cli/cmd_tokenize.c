@@ -9,11 +9,13 @@
 #include "cli/localmodel.h"
 
 struct options {
-    const char *model;
+    const char *model, *chat_template;
 };
 
 static const struct arg args[] = {
     {"model", ARG_TEXT, offsetof(struct options, model), 0, 0, "M", "GGUF file or HF folder"},
+    {"chat-template", ARG_TEXT, offsetof(struct options, chat_template), 0, 0, "T",
+     "format of messages: tulu, llama3 … or a Jinja file, instead of the model's own"},
     {0},
 };
 
@@ -21,9 +23,10 @@ static enum err encode(const struct localmodel *m, const json_t *in, const char 
                        struct token_ids *ids, struct why *why)
 {
     const json_t *text = json_object_get(in, "text");
-    bool special = true, prompt = false;
+    bool special = true, prompt = false, alone = false;
     enum err e = json_opt_bool(in, "parse_special", where, &special, why);
     e = e ? e : json_opt_bool(in, "add_generation_prompt", where, &prompt, why);
+    e = e ? e : json_opt_bool(in, "add_special", where, &alone, why);
     if (e) {
         return e;
     }
@@ -35,8 +38,8 @@ static enum err encode(const struct localmodel *m, const json_t *in, const char 
     if (!json_is_string(text)) {
         return why_set(why, ERR_INVALID, "%s: text: expected a string", where);
     }
-    e = tokenizer_encode(m->tokenizer, json_string_value(text), json_string_length(text), special,
-                         ids, why);
+    e = (alone ? tokenizer_encode_alone : tokenizer_encode)(
+        m->tokenizer, json_string_value(text), json_string_length(text), special, ids, why);
     return e ? why_prefix(why, e, "%s", where) : ERR_OK;
 }
 
@@ -67,7 +70,8 @@ static int run(const struct command *self, int argc, char **argv)
     if (!o.model) {
         return cli_complain(self, "--model is missing");
     }
-    if (localmodel_open(o.model, &m, &why)) {
+    if (localmodel_open(o.model, &m, &why) || localmodel_template(&m, o.chat_template, &why)) {
+        localmodel_close(&m);
         return cli_fail(self, &why);
     }
     rc = jsonl_run(answer, &m);
@@ -81,7 +85,8 @@ const struct command cmd_tokenize = {
     .help = "text or messages to token ids",
     .more =
         "in:   {\"text\": \"…\"}, where special-token texts become those tokens unless "
-        "\"parse_special\" is false,\n"
+        "\"parse_special\" is false;\n"
+        "      \"add_special\": true puts the model's own BOS and EOS around it,\n"
         "      or {\"messages\": [{\"role\", \"content\"}…], \"add_generation_prompt\": false}\n"
         "out:  {\"ids\": [1, 2, …]}",
     .args = args,

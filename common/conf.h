@@ -32,7 +32,8 @@ enum conf_aggregate { CONF_AGG_TOKEN_MEAN, CONF_AGG_SEQ_MEAN, CONF_AGG_DR_GRPO }
 enum conf_kl { CONF_KL_K1, CONF_KL_K2, CONF_KL_K3, CONF_KL_K4 };
 enum conf_dtype { CONF_DTYPE_BF16, CONF_DTYPE_F32 };    // of published weights
 enum conf_sandbox { CONF_SANDBOX_AUTO, CONF_SANDBOX_FULL, CONF_SANDBOX_SECCOMP, CONF_SANDBOX_NONE };
-enum conf_old { CONF_OLD_BEHAVIOUR };    // which policy the ratio is taken to
+enum conf_slab { CONF_SLAB_AUTO, CONF_SLAB_OFF };    // weights for actors of the same machine
+enum conf_old { CONF_OLD_BEHAVIOUR };                // which policy the ratio is taken to
 
 // Each member names its key; units, ranges and defaults stand in the table.
 struct conf {
@@ -41,8 +42,9 @@ struct conf {
     uint64_t seed;             // seed
 
     // model
-    char model[CONF_STR];     // model.path: GGUF file or HF folder; required
-    enum conf_dtype dtype;    // model.dtype
+    char model[CONF_STR];            // model.path: GGUF file or HF folder; required
+    enum conf_dtype dtype;           // model.dtype
+    char chat_template[CONF_STR];    // model.chat_template: name or file; "" = the model's own
 
     // data
     char train_file[CONF_STR];    // data.train: RLVR JSONL; "" = procedural tasks
@@ -110,6 +112,7 @@ struct conf {
                                   // ipc nor loopback
     char http[CONF_STR];          // learner.http: HOST:PORT of the status server, port 0 = any free
                                   // one; always also on RUN_DIR/http.sock
+    enum conf_slab slab;          // learner.slab: auto = memory that actors of this machine map
 
     // actor
     int64_t actor_count;           // actor.count: processes that `caravan run` starts

@@ -49,6 +49,7 @@ static const char *const aggregate_names[] = {"token_mean", "seq_mean", "dr_grpo
 static const char *const kl_names[] = {"k1", "k2", "k3", "k4", NULL};
 static const char *const dtype_names[] = {"bf16", "f32", NULL};
 static const char *const sandbox_names[] = {"auto", "full", "seccomp", "none", NULL};
+static const char *const slab_names[] = {"auto", "off", NULL};
 static const char *const old_names[] = {"behaviour", NULL};
 static const char *const task_names[] = {"math", "constraints", "mixed", NULL};
 
@@ -85,6 +86,12 @@ const struct conf_row conf_rows[] = {
     ENUM("model.dtype", dtype, dtype_names, "bf16", true,
          "Precision of the weights that actors use and that the forward pass of training "
          "sees. The optimiser keeps its own f32 copy either way. f32 takes twice the memory."),
+
+    TEXT(
+        "model.chat_template", chat_template, "", true,
+        "The format of prompts, in place of the one that the model brings: chatml, llama2, llama3, "
+        "mistral, olmo2, qwen2, smollm2, tulu, or the path of a Jinja file. \"\" is the model's "
+        "own."),
 
     TEXT("data.train", train_file, "", true,
          "JSONL file with one task a line: messages, ground_truth, dataset. \"\" trains on tasks "
@@ -249,6 +256,10 @@ const struct conf_row conf_rows[] = {
     TEXT("learner.http", http, "127.0.0.1:0", false,
          "HOST:PORT of /status, /metrics and /healthz; port 0 takes any free one. They are "
          "also on http.sock in the run folder. Anyone who can reach it can read it."),
+    ENUM("learner.slab", slab, slab_names, "auto", false,
+         "How weights reach actors on this machine: auto shares memory with them, where the system "
+         "allows it; off sends them over the bus, as to other machines. Actors decode the same "
+         "tokens either way."),
 
     INT("actor.count", actor_count, 0, 64, "processes", "1", false,
         "Actors that `caravan run` starts. 0 starts none: they join from elsewhere."),

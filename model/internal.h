@@ -80,7 +80,7 @@ struct weights {
     uint8_t *stage;        // host; allocated by the first piece that needs it
     float *vector_host;    // the longest vector; host
     struct hash_state *hash;
-    uint64_t sum;    // of the first `summed` pieces of the caller's panels
+    struct weights_sums sums;    // of the first `summed` pieces of the caller's panels
     size_t summed;
 };
 

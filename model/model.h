@@ -44,10 +44,16 @@ size_t weights_wants(const struct weights *w);
 // (training ones not yet); the second makes what backward reads.
 MUST_CHECK enum err weights_end_forward(struct weights *w, struct hash128 *hash, struct why *why);
 void weights_transpose(struct weights *w);    // nothing to do: returns at once
-// Checksum of the forward panels, all bytes: of what was fed to the caller's memory (taken on the
-// way, while it was in cache), and of what stands there now.
-uint64_t weights_fed_sum(const struct weights *w);
-uint64_t weights_sum(const struct weights *w);
+// Checksums of the forward panels. Pieces of 64 KiB take turns between the stripes, so one stripe
+// reads a sixteenth of the bytes and meets every MiB.
+enum { WEIGHTS_STRIPES = 16 };
+struct weights_sums {
+    uint64_t stripe[WEIGHTS_STRIPES];
+};
+// Of what was fed to the caller's memory; taken on the way, while it was in cache.
+const struct weights_sums *weights_fed_sums(const struct weights *w);
+// Of what stands in memory now.
+uint64_t weights_sum(const struct weights *w, size_t stripe);
 size_t weights_blob_bytes(const struct model_config *c, enum dtype t);    // size of the flat blob
 // Bytes of a struct weights.
 size_t weights_memory(const struct model_config *c, enum dtype t, bool for_training);

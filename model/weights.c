@@ -315,8 +315,8 @@ struct digest {
     const struct weights *w;
     const void *blob;    // NULL: only sums
     size_t len;
-    size_t first;    // piece
-    atomic_uint_fast64_t sum;
+    size_t first, stride;    // pieces first, first + stride, …
+    atomic_uint_fast64_t sum[WEIGHTS_STRIPES];
 };
 
 static void digest_task(void *arg, size_t chunk, int thread)
@@ -327,32 +327,38 @@ static void digest_task(void *arg, size_t chunk, int thread)
         hash_update(g->w->hash, g->blob, g->len);
         return;
     }
-    size_t piece = g->first + chunk - (g->blob != NULL ? 1 : 0);
-    atomic_fetch_add(&g->sum, piece_sum(g->w->panels, g->w->panel_bytes, piece));
+    size_t piece = g->first + (chunk - (g->blob != NULL ? 1 : 0)) * g->stride;
+    uint64_t sum = piece_sum(g->w->panels, g->w->panel_bytes, piece);
+    atomic_fetch_add(&g->sum[piece % WEIGHTS_STRIPES], sum);
 }
 
-// The pieces below byte `ready` of the panels that are not in the sum yet; *blob is hashed beside.
+// The pieces below byte `ready` of the panels that are not in the sums yet; *blob is hashed beside.
 static void digest_more(struct weights *w, const void *blob, size_t len, size_t ready)
 {
     size_t whole =
         ready == w->panel_bytes ? (ready + SUM_PIECE - 1) / SUM_PIECE : ready / SUM_PIECE;
-    struct digest g = {.w = w, .blob = blob, .len = len, .first = w->summed};
+    struct digest g = {.w = w, .blob = blob, .len = len, .first = w->summed, .stride = 1};
     size_t pieces = w->panels == w->own || whole < w->summed ? 0 : whole - w->summed;
     pool_run(w->d->pool, pieces + (blob != NULL ? 1 : 0), digest_task, &g);
-    w->sum += atomic_load(&g.sum);
+    for (size_t i = 0; i < WEIGHTS_STRIPES; i++) {
+        w->sums.stripe[i] += atomic_load(&g.sum[i]);
+    }
     w->summed += pieces;
 }
 
-uint64_t weights_sum(const struct weights *w)
+const struct weights_sums *weights_fed_sums(const struct weights *w)
 {
-    struct digest g = {.w = w};
-    pool_run(w->d->pool, (w->panel_bytes + SUM_PIECE - 1) / SUM_PIECE, digest_task, &g);
-    return atomic_load(&g.sum);
+    return &w->sums;
 }
 
-uint64_t weights_fed_sum(const struct weights *w)
+uint64_t weights_sum(const struct weights *w, size_t stripe)
 {
-    return w->sum;
+    size_t all = (w->panel_bytes + SUM_PIECE - 1) / SUM_PIECE;
+    size_t pieces = all > stripe ? (all - stripe + WEIGHTS_STRIPES - 1) / WEIGHTS_STRIPES : 0;
+    struct digest g = {.w = w, .first = stripe, .stride = WEIGHTS_STRIPES};
+    CHECK(stripe < WEIGHTS_STRIPES);
+    pool_run(w->d->pool, pieces, digest_task, &g);
+    return atomic_load(&g.sum[stripe]);
 }
 
 // ---- the blob
@@ -365,7 +371,7 @@ void weights_begin(struct weights *w)
     w->unit = 0;
     w->row = 0;
     w->staged = 0;
-    w->sum = 0;
+    w->sums = (struct weights_sums){{0}};
     w->summed = 0;
     w->transposed = false;
 }
