@@ -282,6 +282,8 @@ static enum err add_actor(struct runner *r, int64_t i, struct why *why)
                                    http,
                                    "--threads",
                                    threads,
+                                   "--device",
+                                   c->actor_device,
                                    "--slots",
                                    slots,
                                    "--kv-mb",

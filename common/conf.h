@@ -65,6 +65,7 @@ struct conf {
     double temperature, top_p;    // rollout.temperature, rollout.top_p
     int64_t top_k;                // rollout.top_k: 0 = off
     double min_p;                 // rollout.min_p: 0 = off
+    bool ignore_eos;              // rollout.ignore_eos: answers are max_tokens long
     int64_t lease_ms;             // rollout.lease_ms
 
     // reward and loss
@@ -106,6 +107,7 @@ struct conf {
 
     // learner
     int64_t learner_threads;      // learner.threads: 0 = cores
+    char learner_device[32];      // learner.device: device_open kind
     char listen[CONF_STR];        // learner.listen: "" = ipc://RUN_DIR/bus; or tcp://HOST:PORT (the
                                   // next port is used too)
     char token_file[CONF_STR];    // learner.token_file: required for any address that is neither
@@ -117,6 +119,7 @@ struct conf {
     // actor
     int64_t actor_count;           // actor.count: processes that `caravan run` starts
     int64_t actor_threads;         // actor.threads
+    char actor_device[32];         // actor.device: device_open kind
     int64_t actor_slots;           // actor.slots: samples decoded at once
     int64_t actor_kv_mb;           // actor.kv_mb: KV cache, MiB
     int64_t actor_prefill_rows;    // actor.prefill_rows: prompt tokens per forward pass

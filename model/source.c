@@ -34,7 +34,17 @@ enum err source_make_table(struct source *s, struct why *why)
                : why_set(why, ERR_NOMEM, "%s: out of memory for %zu tensors", s->path, s->params.n);
 }
 
-static enum err open_format(struct source *s, struct why *why)
+enum err source_found(struct source *s, enum err e, struct why *why)
+{
+    if (e == ERR_OK || e == ERR_NOMEM || s->report == NULL) {
+        return e;
+    }
+    s->report(s->report_arg, why->text);
+    s->n_problems++;
+    return ERR_OK;
+}
+
+enum err source_open_format(struct source *s, struct why *why)
 {
     struct stat st;
     if (stat(s->path, &st) != 0) {
@@ -50,7 +60,7 @@ static enum err open_format(struct source *s, struct why *why)
     return gguf_model_open(s, why);
 }
 
-static void open_spec(struct source *s)
+void source_open_spec(struct source *s)
 {
     s->spec_err = s->gguf != NULL ? gguf_model_spec(s, &s->spec, &s->spec_why)
                                   : hf_spec(s, &s->spec, &s->spec_why);
@@ -70,12 +80,12 @@ enum err source_open(const char *path, struct source **out, struct why *why)
         free(s);
         return why_set(why, ERR_NOMEM, "%s: out of memory", path);
     }
-    enum err e = open_format(s, why);
+    enum err e = source_open_format(s, why);
     if (e != ERR_OK) {
         source_close(s);
         return e;
     }
-    open_spec(s);
+    source_open_spec(s);
     *out = s;
     return ERR_OK;
 }
@@ -105,6 +115,30 @@ void source_close(struct source *s)
     free(s->files);
     free(s->path);
     free(s);
+}
+
+enum err source_use_weights(struct source *s, const char *path, struct why *why)
+{
+    struct safetensors **files = realloc(s->files, (s->n_files + 1) * sizeof(struct safetensors *));
+    if (files == NULL) {
+        return why_set(why, ERR_NOMEM, "%s: out of memory", path);
+    }
+    s->files = files;
+    struct safetensors *w = NULL;
+    enum err e = safetensors_open(path, &w, why);
+    if (e == ERR_OK) {
+        e = safetensors_check_flat(w, &s->params, NULL, why);
+    }
+    if (e != ERR_OK) {
+        safetensors_close(w);
+        return e;
+    }
+    s->files[s->n_files++] = w;    // the model's own stay open: its tokenizer may be in one of them
+    for (size_t i = 0; i < s->params.n; i++) {
+        const struct safetensors_tensor *t = safetensors_find(w, s->params.params[i].name);
+        s->views[i] = (struct source_view){t->data, quant_by_name(t->dtype), false};
+    }
+    return ERR_OK;
 }
 
 const struct model_config *source_config(const struct source *s)

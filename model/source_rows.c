@@ -172,7 +172,7 @@ static size_t piece_size(const struct param *p, const struct quant *to)
     return MIN(p->rows, PIECE_ROWS * MAX(PIECE_BYTES / block, (size_t)1));
 }
 
-static enum err stream_tensor(const struct source *s, size_t index, const struct quant *to,
+enum err source_stream_tensor(const struct source *s, size_t index, const struct quant *to,
                               struct pool *pool, uint8_t *room, source_sink *sink, void *arg,
                               struct why *why)
 {
@@ -196,24 +196,30 @@ static enum err stream_tensor(const struct source *s, size_t index, const struct
     return e;
 }
 
-enum err source_stream(const struct source *s, enum dtype t, struct pool *pool, source_sink *sink,
-                       void *arg, struct why *why)
+size_t source_room(const struct source *s, const struct quant *to)
 {
-    const struct quant *to = source_quant(t);
-    size_t largest = 0;
+    size_t largest = 1;
     for (size_t i = 0; i < s->params.n; i++) {
         const struct param *p = &s->params.params[i];
         if (s->views[i].type != to || s->views[i].interleaved) {
             largest = MAX(largest, piece_size(p, to) * p->cols * to->block_bytes);
         }
     }
-    uint8_t *room = malloc(MAX(largest, (size_t)1));
+    return largest;
+}
+
+enum err source_stream(const struct source *s, enum dtype t, struct pool *pool, source_sink *sink,
+                       void *arg, struct why *why)
+{
+    const struct quant *to = source_quant(t);
+    size_t bytes = source_room(s, to);
+    uint8_t *room = malloc(bytes);
     if (room == NULL) {
-        return why_set(why, ERR_NOMEM, "%s: no memory for %zu bytes of weights", s->path, largest);
+        return why_set(why, ERR_NOMEM, "%s: no memory for %zu bytes of weights", s->path, bytes);
     }
     enum err e = ERR_OK;
     for (size_t i = 0; e == ERR_OK && i < s->params.n; i++) {
-        e = stream_tensor(s, i, to, pool, room, sink, arg, why);
+        e = source_stream_tensor(s, i, to, pool, room, sink, arg, why);
     }
     free(room);
     return e;

@@ -17,7 +17,8 @@ struct table {
 
 static void table_init(struct table *t, size_t rows, size_t cols)
 {
-    t->param = (struct param){.name = "w", .rows = rows, .cols = cols, .count = rows * cols};
+    t->param = (struct param){
+        .name = "w", .rows = rows, .cols = cols, .count = rows * cols, .vector = rows == 1};
     t->params = (struct param_table){.params = &t->param, .n = 1, .total = rows * cols};
 }
 

@@ -64,7 +64,8 @@ static void check_folder(const struct tiny_variant *v, bool tied)
     assert_reads_as(dir, &t);
     struct source *s = NULL;
     ok(source_open(dir, &s, &why), &why);
-    ok(source_export(s, out, DTYPE_F32, t.blob, &why), &why);
+    const struct export_options o = {.type = "F32", .flat = t.blob, .flat_dtype = DTYPE_F32};
+    ok(source_export(s, out, &o, &why), &why);
     source_close(s);
     assert_reads_as(out, &t);
     free(config);
