@@ -5,12 +5,13 @@
 //     dq = sum_j ds_j k_j;   dk_j += sum over queries ds_j q;   dv_j += sum over queries p_j dout
 //
 // Three kernels, so that every sum has one owner and one order:
-//   list_runs   rows that follow one another and share a list are a run; also the largest key row
+//   list_runs   rows that follow one another and share a list are a run; the key rows of each lie in
+//               low..high
 //   dq          a block per row and key head, walking its keys as forward does
 //   dkv         a block per key row and key head: searches the lists of all runs for its row, and for
 //               each place found takes the run's queries that see it, rows ascending, then heads
-// The search reads every list once per key row, from L2; for a training batch (thousands of rows,
-// lists of hundreds) that is small beside the products.
+// The search reads the lists of those runs whose range holds the row: in a training batch, those of
+// one group.
 
 #include "kernels/cuda/attn.h"
 
@@ -19,6 +20,7 @@ enum { QUERIES = 64, RUN_THREADS = 256 };
 struct run {
     int32_t first, end;    // rows
     int32_t longest;       // kv_len
+    int32_t low, high;     // key rows
 };
 
 struct runs {
@@ -46,7 +48,7 @@ DEVICE bool starts_run(const struct attn_keys *keys, size_t r)
 
 DEVICE void fill_run(const struct back_args *a, size_t r, struct run *out)
 {
-    struct run run = {(int32_t)r, (int32_t)r, 0};
+    struct run run = {(int32_t)r, (int32_t)r, 0, 0, 0};
     do {
         int32_t len = a->keys.kv_len[run.end];
         run.longest = len > run.longest ? len : run.longest;
@@ -55,10 +57,32 @@ DEVICE void fill_run(const struct back_args *a, size_t r, struct run *out)
     *out = run;
 }
 
+// Range of the key rows of one run, by the threads of a warp; low and high: (RUN_THREADS) shared.
+DEVICE void fill_range(const struct back_args *a, struct run *run, int32_t *low, int32_t *high)
+{
+    const unsigned tid = thread_index(), lane = tid % WARP;
+    const int32_t *list = a->keys.kv_index + a->keys.kv_off[run->first];
+    low[tid] = high[tid] = list[0];
+    for (int32_t j = (int32_t)lane; j < run->longest; j += WARP) {
+        low[tid] = list[j] < low[tid] ? list[j] : low[tid];
+        high[tid] = list[j] > high[tid] ? list[j] : high[tid];
+    }
+    sync_warp();
+    if (lane == 0) {
+        for (unsigned i = 1; i < WARP; i++) {
+            low[tid] = low[tid + i] < low[tid] ? low[tid + i] : low[tid];
+            high[tid] = high[tid + i] > high[tid] ? high[tid + i] : high[tid];
+        }
+        run->low = low[tid];
+        run->high = high[tid];
+    }
+    sync_warp();
+}
+
 // One block. Each thread counts the runs that start in its part of the rows, then writes them.
 KERNEL(list_runs, struct back_args, RUN_THREADS)
 {
-    SHARED int32_t count[RUN_THREADS], top[RUN_THREADS];
+    SHARED int32_t count[RUN_THREADS], low[RUN_THREADS], high[RUN_THREADS];
     const size_t tid = thread_index(), part = (a->R + RUN_THREADS - 1) / RUN_THREADS;
     const size_t from = tid * part < a->R ? tid * part : a->R;
     const size_t to = from + part < a->R ? from + part : a->R;
@@ -80,19 +104,17 @@ KERNEL(list_runs, struct back_args, RUN_THREADS)
         }
     }
     sync_block();
-    top[tid] = 0;
-    for (int32_t i = 0; i < a->runs->n; i++) {
-        const int32_t *list = a->keys.kv_index + a->keys.kv_off[a->run[i].first];
-        for (int32_t j = (int32_t)tid; j < a->run[i].longest; j += RUN_THREADS) {
-            top[tid] = list[j] > top[tid] ? list[j] : top[tid];
-        }
+    int32_t most = 0;
+    for (int32_t i = (int32_t)tid / WARP; i < a->runs->n; i += RUN_THREADS / WARP) {
+        fill_range(a, &a->run[i], low, high);
+        most = a->run[i].high > most ? a->run[i].high : most;
     }
+    count[tid] = most;
     sync_block();
+    for (size_t i = 0; tid == 0 && i < RUN_THREADS; i++) {
+        most = count[i] > most ? count[i] : most;
+    }
     if (tid == 0) {
-        int32_t most = 0;
-        for (size_t i = 0; i < RUN_THREADS; i++) {
-            most = top[i] > most ? top[i] : most;
-        }
         a->runs->rows = most + 1;
     }
 }
@@ -258,36 +280,53 @@ DEVICE void key_in_run(const struct back_args *a, const struct dkv_memory *m, si
     }
 }
 
-DEVICE void key_row(const struct back_args *a, const struct dkv_memory *m, size_t g, int32_t row,
-                    int *found, int *flag)
+// Searches one run's list for the row, ATTN_THREADS positions at a time.
+DEVICE void key_in_list(const struct back_args *a, const struct dkv_memory *m, size_t g,
+                        const struct run *run, int32_t row, int *flag)
 {
-    for (int32_t i = 0; i < a->runs->n; i++) {
-        const struct run run = a->run[i];
-        const int32_t *list = a->keys.kv_index + a->keys.kv_off[run.first];
-        for (int32_t from = 0; from < run.longest; from += ATTN_THREADS) {
-            const int32_t j = from + (int32_t)thread_index();
-            if (thread_index() == 0) {
-                *found = 0;
-            }
-            sync_block();
-            if (j < run.longest && list[j] == row) {
-                *found = 1;
-            }
-            sync_block();
-            const bool any = *found != 0;
-            sync_block();
-            for (int32_t k = from; any && k < from + ATTN_THREADS && k < run.longest; k++) {
-                if (list[k] == row) {
-                    key_in_run(a, m, g, &run, k, flag);
-                }
+    const int32_t *list = a->keys.kv_index + a->keys.kv_off[run->first];
+    for (int32_t from = 0; from < run->longest; from += ATTN_THREADS) {
+        const int32_t j = from + (int32_t)thread_index();
+        if (thread_index() == 0) {
+            *flag = 0;
+        }
+        sync_block();
+        if (j < run->longest && list[j] == row) {
+            *flag = 1;
+        }
+        sync_block();
+        const bool any = *flag != 0;
+        sync_block();
+        for (int32_t k = from; any && k < from + ATTN_THREADS && k < run->longest; k++) {
+            if (list[k] == row) {
+                key_in_run(a, m, g, run, k, flag);
             }
         }
     }
 }
 
+DEVICE void key_row(const struct back_args *a, const struct dkv_memory *m, size_t g, int32_t row,
+                    bool *near, int *flag)
+{
+    const int32_t n = a->runs->n;
+    for (int32_t first = 0; first < n; first += ATTN_THREADS) {
+        const int32_t own = first + (int32_t)thread_index();
+        near[thread_index()] = own < n && a->run[own].low <= row && row <= a->run[own].high;
+        sync_block();
+        for (int32_t i = 0; i < ATTN_THREADS; i++) {
+            if (near[i]) {
+                const struct run run = a->run[first + i];
+                key_in_list(a, m, g, &run, row, flag);
+            }
+        }
+        sync_block();
+    }
+}
+
 KERNEL(attention_dkv, struct back_args, ATTN_THREADS)
 {
-    SHARED int found, flag;
+    SHARED bool near[ATTN_THREADS];
+    SHARED int flag;
     const size_t D = a->n.D, tid = thread_index();
     struct dkv_memory m;
     m.k = shared_memory();
@@ -306,7 +345,7 @@ KERNEL(attention_dkv, struct back_args, ATTN_THREADS)
             m.dv[i] = a->dv[row * a->lddkv + g * D + i];
         }
         sync_block();
-        key_row(a, &m, g, (int32_t)row, &found, &flag);
+        key_row(a, &m, g, (int32_t)row, near, &flag);
         for (size_t i = tid; i < D; i += ATTN_THREADS) {
             a->dk[row * a->lddkv + g * D + i] = m.dk[i];
             a->dv[row * a->lddkv + g * D + i] = m.dv[i];
@@ -325,7 +364,7 @@ void cuda_attention_backward(struct device *d, size_t R, size_t H, size_t G, siz
     if (R == 0) {
         return;
     }
-    char *at = (char *)cuda_scratch(c, (R * (H + 4) + 64) * 4 + 3 * 256);
+    char *at = (char *)cuda_scratch(c, (R * (H + 6) + 64) * 4 + 3 * 256);
     struct back_args a = {attn_shape(H, G, D), R, ldq, ldkv, ldo, lddq, lddkv, scale,
                           q, k, v, out, dout, lse, *keys, dq, dk, dv, NULL, NULL, NULL};
     a.delta = (float *)cuda_piece(&at, R * H * sizeof(float));

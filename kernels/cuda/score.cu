@@ -11,7 +11,7 @@
 
 #include "kernels/cuda/draw.h"
 
-enum { STATS_THREADS = 128, BACK_THREADS = 256 };
+enum { STATS_THREADS = 128, STATS_WARPS = 4, BACK_THREADS = 256 };
 
 struct row_out {
     int32_t token;
@@ -33,7 +33,7 @@ DEVICE float temperature_of(const struct sample_spec *s)
 
 // ---- statistics of a vocabulary block
 struct stats_memory {
-    float e[VOCAB_BLOCK], d[VOCAB_BLOCK], top[STATS_THREADS / WARP];
+    float e[VOCAB_BLOCK], d[VOCAB_BLOCK], top[STATS_WARPS];
 };
 
 DEVICE float stats_max(struct stats_memory *m, const float *x, size_t n)
@@ -49,7 +49,7 @@ DEVICE float stats_max(struct stats_memory *m, const float *x, size_t n)
     }
     sync_block();
     max = -INFINITY;
-    for (unsigned w = 0; w < STATS_THREADS / WARP; w++) {
+    for (unsigned w = 0; w < STATS_WARPS; w++) {
         max = larger(max, m->top[w]);
     }
     return max;
@@ -145,7 +145,7 @@ KERNEL(finish_rows, struct score_args, ROW_THREADS)
 static void score_rows(struct cuda_device *c, size_t R, size_t V, const float *logits, size_t ldl,
                        const struct sample_spec *spec, struct row_out *out)
 {
-    CHECK(V >= 1 && V <= DEVICE_MAX_VOCAB);
+    CHECK(V >= 1 && V <= (size_t)MAX_BLOCKS * VOCAB_BLOCK);
     struct score_args a = {V, ldl, div_up(V, VOCAB_BLOCK), logits, NULL, NULL, NULL};
     size_t stats_bytes = R * a.n_blocks * sizeof *a.stats;
     for (size_t r = 0; r < R; r++) {
