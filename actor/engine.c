@@ -178,11 +178,11 @@ static enum err group_check(const struct engine *e, const struct msg_group *g, s
                        (unsigned long long)g->group_id, g->n_prompt, g->n_samples, n_stop);
     }
     if (!isfinite(s->temperature) || s->temperature < 0 || !(s->top_p > 0 && s->top_p <= 1) ||
-        s->top_k > INT32_MAX || s->max_tokens < 1) {
+        !(s->min_p >= 0 && s->min_p <= 1) || s->top_k > INT32_MAX || s->max_tokens < 1) {
         return why_set(why, ERR_INVALID,
-                       "group %llu: temperature %g, top_p %g, top_k %u, max_tokens %u",
+                       "group %llu: temperature %g, top_p %g, min_p %g, top_k %u, max_tokens %u",
                        (unsigned long long)g->group_id, (double)s->temperature, (double)s->top_p,
-                       s->top_k, s->max_tokens);
+                       (double)s->min_p, s->top_k, s->max_tokens);
     }
     for (size_t i = 0; i < g->n_prompt; i++) {
         if (g->prompt[i] >= (uint32_t)c->vocab) {

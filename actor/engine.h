@@ -25,6 +25,8 @@
 
 struct engine;
 
+enum { ENGINE_SLABS = 4 };    // sets of weights that an engine can hold
+
 struct engine_limits {
     size_t slots;           // samples decoded in one pass
     size_t prefill_rows;    // prompt rows in one pass
@@ -39,6 +41,8 @@ struct engine_sample {
     const uint32_t *tokens;
     const float *logprobs;
     size_t n_tokens;
+    // Probability that top-k, top-p and min-p left to choose from, mean over the tokens; 1: all.
+    double kept_mass;
     const struct msg_segment *segments;
     size_t n_segments;
     uint32_t finish;    // enum msg_finish
@@ -52,7 +56,11 @@ struct engine_stats {
         swaps;
     atomic_uint_fast64_t samples_waiting, slots_busy, kv_pages_used, kv_pages_total, version,
         busy_us;
-    atomic_uint_fast64_t straddling;    // finished samples that saw more than one version
+    atomic_uint_fast64_t straddling;            // finished samples that saw more than one version
+    atomic_uint_fast64_t held[ENGINE_SLABS];    // versions of the weights it holds, 0 = none
+    // Sum over decoded tokens of the probability that top-k, top-p and min-p left, in millionths;
+    // over decode_tokens: its mean.
+    atomic_uint_fast64_t kept_mass_e6;
 };
 
 MUST_CHECK enum err engine_create(struct device *d, const struct model_config *c,

@@ -11,8 +11,6 @@
 #include "actor/pages.h"
 #include "proto/limits.h"
 
-enum { ENGINE_SLABS = 4 };
-
 struct segments {
     struct msg_segment *seg;
     size_t n, cap;
@@ -27,6 +25,7 @@ struct sample {
     uint32_t *tokens;
     float *logprobs;
     size_t n, cap;
+    double kept_mass;          // sum over the tokens
     struct segments segs;      // completion positions only; the prompt's stand in the group
     struct page_list pages;    // rows of completion positions
 };

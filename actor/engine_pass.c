@@ -79,6 +79,7 @@ static enum err add_out(struct engine *e, struct sample *s, int32_t row)
     e->out_sample[i] = s;
     e->spec[i] = (struct sample_spec){.temperature = p->temperature,
                                       .top_p = p->top_p,
+                                      .min_p = p->min_p,
                                       .top_k = (int32_t)p->top_k,
                                       .target = -1,
                                       .u = rng_token_uniform(e->seed, s->id, (uint32_t)s->n)};
@@ -229,6 +230,7 @@ static enum err deliver(struct engine *e, struct sample *s, enum msg_finish fini
                                                      .tokens = s->tokens,
                                                      .logprobs = s->logprobs,
                                                      .n_tokens = s->n,
+                                                     .kept_mass = s->kept_mass / (double)s->n,
                                                      .segments = all.seg,
                                                      .n_segments = all.n,
                                                      .finish = (uint32_t)finish,
@@ -240,6 +242,7 @@ static enum err deliver(struct engine *e, struct sample *s, enum msg_finish fini
 
 static enum err apply(struct engine *e)
 {
+    double kept = 0.0;
     for (size_t i = 0; i < e->batch.n_out; i++) {
         struct sample *s = e->out_sample[i];
         uint32_t token = (uint32_t)e->result[i].token;
@@ -247,6 +250,8 @@ static enum err apply(struct engine *e)
         if (rc) {
             return rc;
         }
+        s->kept_mass += (double)e->result[i].kept;
+        kept += (double)e->result[i].kept;
         bool stop = is_stop(s->group, token);
         if (stop || s->n == s->group->sampling.max_tokens) {
             rc = deliver(e, s, stop ? MSG_FINISH_STOP : MSG_FINISH_LENGTH);
@@ -259,6 +264,7 @@ static enum err apply(struct engine *e)
         }
     }
     atomic_fetch_add(&e->stats.decode_tokens, e->batch.n_out);
+    atomic_fetch_add(&e->stats.kept_mass_e6, (uint64_t)(kept * 1e6 + 0.5));
     return ERR_OK;
 }
 
@@ -299,6 +305,9 @@ enum err engine_step(struct engine *e, const atomic_bool *cancel, int *worked, s
         rc = run_version(e, &e->slab[i], cancel, worked, why);
     }
     engine_unlink_finished(e);
+    for (size_t i = 0; i < ENGINE_SLABS; i++) {
+        atomic_store(&e->stats.held[i], i < e->n_slabs ? e->slab[i].version : 0);
+    }
     atomic_store(&e->stats.slots_busy, e->n_running);
     atomic_store(&e->stats.samples_waiting, e->n_live - e->n_running);
     atomic_store(&e->stats.kv_pages_used, e->pages.n_total - e->pages.n_free);

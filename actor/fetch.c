@@ -49,6 +49,7 @@ static void take_chunk(struct fetch *f, const struct msg_weights_chunk *w)
         !hash_equal(hash_bytes(w->bytes.data, w->bytes.len), w->chunk_hash)) {
         LOG_WARN("WEIGHTS_CHUNK_REFUSED", "version=%llu offset=%llu",
                  (unsigned long long)w->version, (unsigned long long)w->offset);
+        f->on_trouble(f->arg, "WEIGHTS_CHUNK_REFUSED", "not the chunk that was asked for");
         give_up(f);
         return;
     }
@@ -74,6 +75,7 @@ static void on_chunk(void *arg, enum err e, const struct msg *reply, const char 
     if (e) {
         LOG_WARN("WEIGHTS_FETCH_FAILED", "version=%llu cause=\"%s\"",
                  (unsigned long long)f->version, text);
+        f->on_trouble(f->arg, "WEIGHTS_FETCH_FAILED", text);
         give_up(f);
         return;
     }
@@ -156,6 +158,7 @@ void fetch_on_reloaded(void *arg, const struct reload_outcome *o)
     if (o->err) {
         LOG_WARN("WEIGHTS_REFUSED", "version=%llu cause=\"%s\"", (unsigned long long)o->version,
                  o->text);
+        f->on_trouble(f->arg, "WEIGHTS_REFUSED", o->text);
         return;
     }
     if (compute_weights(f->compute, o->weights, o->version, newest)) {

@@ -20,14 +20,16 @@ struct fetch {
     struct reload *reload;    // NULL until the model is known: nothing is fetched
     struct msg_incarnation incarnation;
     void (*on_loaded)(void *arg);    // `loaded` has changed
+    // Something failed that will be tried again, with the event of the log and its cause.
+    void (*on_trouble)(void *arg, const char *event, const char *text);
     void *arg;
     bool stopping;
     // for everybody to read
-    uint64_t newest;    // that the learner has told of
-    uint64_t loaded;    // that samples are decoded with; 0 = none yet
+    uint64_t newest;                    // that the learner has told of
+    uint64_t loaded;                    // that samples are decoded with; 0 = none yet
+    uint64_t version, offset, total;    // under way, and its bytes; 0 = none
     // private
-    uint64_t pinned;                    // wanted by pinned work; 0 = none
-    uint64_t version, offset, total;    // under way; 0 = none
+    uint64_t pinned;    // wanted by pinned work; 0 = none
     bool for_newest, begun, chunk_call, wait_call;
 };
 

@@ -6,7 +6,7 @@
 #include "common/log.h"
 
 struct options {
-    const char *connect, *name, *token_file, *device;
+    const char *connect, *name, *token_file, *device, *http;
     int64_t threads, slots, kv_mb, prefill_rows;
 };
 
@@ -15,6 +15,8 @@ static const struct arg args[] = {
      "ipc://PATH or tcp://HOST:PORT of the learner"},
     {"name", ARG_TEXT, offsetof(struct options, name), 0, 0, "NAME",
      "shown on /status (default: actor)"},
+    {"http", ARG_TEXT, offsetof(struct options, http), 0, 0, "WHERE",
+     "serve /status, /metrics and /healthz at HOST:PORT or on the unix socket PATH/NAME"},
     {"threads", ARG_INT, offsetof(struct options, threads), 0, 256, "N",
      "compute threads, 0 = all cores (default 0)"},
     {"slots", ARG_INT, offsetof(struct options, slots), 1, 4096, "N",
@@ -37,6 +39,7 @@ int main(int argc, char **argv)
                         .name = "actor",
                         .token_file = "",
                         .device = "cpu",
+                        .http = "",
                         .slots = 64,
                         .kv_mb = 320,
                         .prefill_rows = 256};
@@ -55,6 +58,7 @@ int main(int argc, char **argv)
                               .name = o.name,
                               .token_file = o.token_file,
                               .device = o.device,
+                              .http = o.http,
                               .threads = (int)o.threads,
                               .slots = (size_t)o.slots,
                               .prefill_rows = (size_t)o.prefill_rows,

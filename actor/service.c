@@ -7,6 +7,7 @@
 //              one group ahead so that a slot never idles
 //   submit     up to SUBMITS_IN_FLIGHT samples at once, repeated until answered
 //   heartbeat  names all held samples and carries the counters
+//   panel      what people see of all this (panel.h), made anew each tick
 //
 // Thread: the loop thread, all of it. Every call has a deadline in bus.h; a failed one is repeated
 // by the tick (TICK_MS).
@@ -18,6 +19,7 @@
 
 #include "actor/fetch.h"
 #include "actor/outbox.h"
+#include "actor/panel.h"
 #include "common/clock.h"
 #include "common/daemon.h"
 #include "common/log.h"
@@ -34,10 +36,12 @@ struct service {
     struct compute *compute;
     struct reload *reload;
     struct outbox outbox;
+    struct panel *panel;
     struct session session;
     struct fetch fetch;
     bool hello_call, lease_call, heartbeat_call, stopping;
     size_t submits, largest_group;
+    uint64_t heard_ms;    // last answer to a hello or a heartbeat
     enum err failure;
     struct why why;
 };
@@ -63,6 +67,7 @@ static void take_group(struct service *s, const struct msg_group *g,
         compute_add(s->compute, g, w->stop_ids, w->n_stop_ids)) {
         LOG_ERROR("LEASE_NOT_TAKEN", "group=%llu samples=%zu", (unsigned long long)g->group_id,
                   g->n_samples);
+        panel_trouble(s->panel, "LEASE_NOT_TAKEN", "the compute thread's mailbox is full");
         for (size_t i = 0; i < g->n_samples; i++) {
             outbox_drop(&s->outbox, g->sample_ids[i]);    // no longer named in heartbeats: the
                                                           // learner issues them again
@@ -80,6 +85,7 @@ static void on_lease(void *arg, enum err e, const struct msg *reply, const char 
     if (e) {
         if (e != ERR_TIMEOUT) {
             LOG_WARN("LEASE_FAILED", "cause=\"%s\"", text);
+            panel_trouble(s->panel, "LEASE_FAILED", text);
         }
         return;
     }
@@ -135,6 +141,7 @@ static void on_submitted(void *arg, enum err e, const struct msg *reply, const c
         // stop naming it.
         LOG_ERROR("SAMPLE_REFUSED", "sample=%llu cause=\"%s\"",
                   (unsigned long long)o->msg.sample_id, text);
+        panel_trouble(s->panel, "SAMPLE_REFUSED", text);
         outbox_done(&s->outbox, o);
     } else if (!e) {
         if (reply->ack.status != MSG_ACK_OK) {
@@ -207,6 +214,12 @@ static void on_loaded(void *arg)
     lease_more(arg);
 }
 
+static void on_trouble(void *arg, const char *event, const char *text)
+{
+    struct service *s = arg;
+    panel_trouble(s->panel, event, text);
+}
+
 static void on_room(void *arg)
 {
     fetch_more(arg);
@@ -247,6 +260,7 @@ static enum err build_model(struct service *s, const struct msg_welcome *w, stru
                               .reload = s->reload,
                               .incarnation = s->session.incarnation,
                               .on_loaded = on_loaded,
+                              .on_trouble = on_trouble,
                               .arg = s};
     return e;
 }
@@ -264,6 +278,7 @@ static void on_welcome(void *arg, enum err e, const struct msg *reply, const cha
         return;
     }
     const struct msg_welcome *w = &reply->welcome;
+    s->heard_ms = clock_mono_ms();
     e = session_welcome(&s->session, s->bus, w, &why);
     if (!e && !s->compute) {
         e = build_model(s, w, &why);
@@ -314,6 +329,7 @@ static void on_heartbeat(void *arg, enum err e, const struct msg *reply, const c
         return;
     }
     const struct msg_heartbeat_reply *r = &reply->heartbeat_reply;
+    s->heard_ms = clock_mono_ms();
     for (size_t i = 0; i < r->n_abandon; i++) {
         outbox_drop(&s->outbox, r->abandon[i]);
         if (compute_abandon(s->compute, r->abandon[i])) {
@@ -323,6 +339,7 @@ static void on_heartbeat(void *arg, enum err e, const struct msg *reply, const c
     fetch_saw(&s->fetch, r->newest_version);
     if (r->unknown) {
         LOG_INFO("LEARNER_RESTARTED", "held=%zu", s->outbox.n_held);
+        panel_trouble(s->panel, "LEARNER_RESTARTED", "it did not know this actor");
         say_hello(s);
     }
     fetch_more(&s->fetch);
@@ -344,6 +361,7 @@ static void heartbeat(struct service *s, uint64_t now)
         {msg_text_of("decode_tokens_total"), (double)st->decode_tokens},
         {msg_text_of("prefill_tokens_total"), (double)st->prefill_tokens},
         {msg_text_of("passes_total"), (double)st->passes},
+        {msg_text_of("kept_mass_total"), (double)st->kept_mass_e6 / 1e6},
         {msg_text_of("busy_seconds_total"), (double)st->busy_us / 1e6},
         {msg_text_of("samples_finished_total"), (double)st->samples_finished},
         {msg_text_of("samples_abandoned_total"), (double)st->samples_abandoned},
@@ -366,6 +384,54 @@ static void heartbeat(struct service *s, uint64_t now)
     s->heartbeat_call = bus_client_call(s->bus, &m, CALL_MS, on_heartbeat, s, NULL) == ERR_OK;
 }
 
+// ---- what people see ----
+
+static void add_engine(const struct service *s, struct panel_snapshot *p)
+{
+    const struct engine_stats *st = compute_stats(s->compute);
+    for (size_t i = 0; i < ENGINE_SLABS; i++) {
+        p->versions[i] = st->held[i];
+    }
+    p->decode_tokens = st->decode_tokens;
+    p->prefill_tokens = st->prefill_tokens;
+    p->passes = st->passes;
+    p->busy_us = st->busy_us;
+    p->kept_mass_e6 = st->kept_mass_e6;
+    p->finished = st->samples_finished;
+    p->abandoned = st->samples_abandoned;
+    p->straddling = st->straddling;
+    p->swaps = st->swaps;
+    p->slots_busy = st->slots_busy;
+    p->waiting = st->samples_waiting;
+    p->kv_pages = st->kv_pages_total;
+    p->kv_pages_used = st->kv_pages_used;
+}
+
+static void show(struct service *s, uint64_t now)
+{
+    struct panel_snapshot p = {.greeted = s->session.greeted,
+                               .stopping = s->stopping,
+                               .heard_ms = s->heard_ms,
+                               .waits_for = waiting_for(s),
+                               .waits_since_ms = s->session.waits_since_ms,
+                               .held = s->outbox.n_held,
+                               .outbox = s->outbox.n_outgoing,
+                               .submits = s->submits,
+                               .slots = s->o->slots,
+                               .newest = s->fetch.newest,
+                               .loaded = s->fetch.loaded,
+                               .fetching = s->fetch.version,
+                               .fetched = s->fetch.offset,
+                               .fetch_total = s->fetch.total,
+                               .slabs = s->reload ? reload_slabs(s->reload) : 0};
+    snprintf(p.learner, sizeof p.learner, "%s", s->o->connect);
+    snprintf(p.run_id, sizeof p.run_id, "%s", s->session.run_id);
+    if (s->compute) {
+        add_engine(s, &p);
+    }
+    panel_show(s->panel, &p, now);
+}
+
 // Everything that a failed or refused call left undone is asked for again here.
 static void on_tick(uv_timer_t *t)
 {
@@ -374,6 +440,7 @@ static void on_tick(uv_timer_t *t)
     if (s->stopping) {
         return;
     }
+    show(s, now);
     if (!s->session.greeted) {
         say_hello(s);
         return;
@@ -399,6 +466,7 @@ static void on_stop(void *arg, const char *cause)
     struct service *s = arg;
     LOG_INFO("ACTOR_STOPPING", "cause=\"%s\" held=%zu", cause, s->outbox.n_held);
     s->stopping = s->fetch.stopping = true;
+    show(s, clock_mono_ms());
     uv_timer_stop(&s->tick);
     uv_close((uv_handle_t *)&s->tick, NULL);
     if (s->compute) {
@@ -408,6 +476,24 @@ static void on_stop(void *arg, const char *cause)
         reload_close(s->reload);
     }
     bus_client_close(s->bus, on_bus_closed, s);
+}
+
+// The pages are served from the first moment on, so that a start that hangs can be looked at.
+static enum err open_panel(struct service *s, struct why *why)
+{
+    struct device *d = NULL;
+    char device[PANEL_TEXT];
+    enum err e = device_open(s->o->device, NULL, &d, why);
+    if (e) {
+        return why_prefix(why, e, "device");
+    }
+    snprintf(device, sizeof device, "%s (%s)", s->o->device, device_isa(d));
+    device_close(d);
+    e = panel_create(s->o->http, s->o->name, device, &s->panel, why);
+    if (!e && s->o->http[0]) {
+        LOG_INFO("HTTP_READY", "http=%s", panel_address(s->panel));
+    }
+    return e;
 }
 
 enum err actor_service_run(const struct actor_options *o, struct why *why)
@@ -422,10 +508,12 @@ enum err actor_service_run(const struct actor_options *o, struct why *why)
         return why_set(why, ERR_NOMEM, "event loop: out of memory");
     }
     e = daemon_create(&s.loop, on_stop, &s, &s.daemon, why);
+    e = e ? e : open_panel(&s, why);
     if (!e) {
         e = bus_client_create(&s.loop, o->connect, &s.bus, why);
     }
     if (e) {
+        panel_destroy(s.panel);
         session_fini(&s.session);
         return e;    // main ends the process
     }
@@ -434,6 +522,7 @@ enum err actor_service_run(const struct actor_options *o, struct why *why)
     uv_timer_start(&s.tick, on_tick, 0, TICK_MS);
     uv_run(&s.loop, UV_RUN_DEFAULT);
 
+    panel_destroy(s.panel);
     compute_destroy(s.compute);
     reload_destroy(s.reload);
     outbox_fini(&s.outbox);

@@ -2,7 +2,8 @@
 // samples.
 //
 // Three threads: the libuv loop (all network, all bookkeeping), the compute thread (engine), the
-// reload thread. They share mailboxes and the engine's atomic counters only.
+// reload thread. They share mailboxes and the engine's atomic counters only. A fourth, where HTTP is
+// asked for, serves snapshots of the loop's figures (panel.h).
 //
 //   HELLO ─▶ WELCOME (model config, newest version) ─▶ FETCH_WEIGHTS… ─▶ LEASE_GENERATE ⟲ ─▶
 //   SUBMIT_SAMPLE
@@ -21,6 +22,7 @@ struct actor_options {
     const char *name;
     const char *token_file;    // "" = none
     const char *device;        // device_open kind
+    const char *http;          // panel.h: HOST:PORT or the path of a unix socket; "" = none
     int threads;               // 0 = cores
     size_t slots, prefill_rows, kv_bytes;
 };

@@ -13,9 +13,17 @@
 
 enum { FIRST_ROWS = 512, PREFILL_ROWS = 256 };
 
+struct request {
+    uint32_t *ids;
+    size_t n;
+    int64_t max_tokens, seed, sample_id, top_k;
+    double temperature, top_p, min_p;
+};
+
 struct options {
     const char *model, *dtype;
     int64_t threads;
+    struct request unsaid;    // what a line does not say
 };
 
 static const struct arg args[] = {
@@ -24,6 +32,16 @@ static const struct arg args[] = {
      "f32: the weights as they are (default); bf16: rounded as in a run"},
     {"threads", ARG_INT, offsetof(struct options, threads), 0, 256, "N",
      "compute threads, 0 = all cores"},
+    {"max-tokens", ARG_INT, offsetof(struct options, unsaid.max_tokens), 1, 1 << 17, "N",
+     "of lines that do not say (default 128); likewise the following"},
+    {"temperature", ARG_NUM, offsetof(struct options, unsaid.temperature), 0, 1e3, "X",
+     "0 is greedy (default 1)"},
+    {"top-k", ARG_INT, offsetof(struct options, unsaid.top_k), 0, 1 << 20, "N",
+     "only the N most likely tokens; 0 is off (default)"},
+    {"top-p", ARG_NUM, offsetof(struct options, unsaid.top_p), 1e-6, 1, "X",
+     "only the most likely tokens that have this probability together (default 1: off)"},
+    {"min-p", ARG_NUM, offsetof(struct options, unsaid.min_p), 0, 1, "X",
+     "only tokens at least X times as probable as the most likely one (default 0: off)"},
     {0},
 };
 
@@ -32,17 +50,11 @@ struct generator {
     struct engine *engine;
     uint64_t seed;
     size_t rows;    // of the engine's cache
+    struct request unsaid;
     json_t *out;    // of the request at hand
     struct why why;
     uint32_t stop[LIMIT_STOP_IDS];
     size_t n_stop;
-};
-
-struct request {
-    uint32_t *ids;
-    size_t n;
-    int64_t max_tokens, seed, sample_id, top_k;
-    double temperature, top_p;
 };
 
 static void on_sample(void *arg, const struct engine_sample *s)
@@ -51,10 +63,11 @@ static void on_sample(void *arg, const struct engine_sample *s)
     struct buf text;
     buf_init(&text, 0);
     if (tokenizer_decode(g->m.tokenizer, s->tokens, s->n_tokens, true, &text, &g->why) == ERR_OK) {
-        g->out = json_pack("{s:o, s:o, s:o, s:s}", "ids", jsonl_ids(s->tokens, s->n_tokens), "text",
-                           jsonl_text((const char *)text.data, text.len), "logprobs",
-                           jsonl_floats(s->logprobs, s->n_tokens), "finish_reason",
-                           s->finish == MSG_FINISH_STOP ? "stop" : "length");
+        g->out =
+            json_pack("{s:o, s:o, s:o, s:s, s:f}", "ids", jsonl_ids(s->tokens, s->n_tokens), "text",
+                      jsonl_text((const char *)text.data, text.len), "logprobs",
+                      jsonl_floats(s->logprobs, s->n_tokens), "finish_reason",
+                      s->finish == MSG_FINISH_STOP ? "stop" : "length", "kept_mass", s->kept_mass);
         if (!g->out) {
             (void)why_set(&g->why, ERR_NOMEM, "out of memory");
         }
@@ -99,13 +112,14 @@ static enum err read_request(const struct generator *g, const json_t *in, const 
 {
     struct token_ids ids = {0};
     enum err e = ERR_OK;
-    *r = (struct request){.max_tokens = 128, .temperature = 1, .top_p = 1};
+    *r = g->unsaid;
     e = e ? e : json_opt_int(in, "max_tokens", 1, 1 << 17, where, &r->max_tokens, why);
     e = e ? e : json_opt_int(in, "seed", 0, INT64_MAX, where, &r->seed, why);
     e = e ? e : json_opt_int(in, "sample_id", 0, INT64_MAX, where, &r->sample_id, why);
     e = e ? e : json_opt_int(in, "top_k", 0, 1 << 20, where, &r->top_k, why);
     e = e ? e : json_opt_num(in, "temperature", 0, 1e3, where, &r->temperature, why);
     e = e ? e : json_opt_num(in, "top_p", 1e-6, 1, where, &r->top_p, why);
+    e = e ? e : json_opt_num(in, "min_p", 0, 1, where, &r->min_p, why);
     if (e) {
         return e;
     }
@@ -139,7 +153,8 @@ static enum err complete(struct generator *g, const struct request *r, struct wh
                               .sampling = {.max_tokens = (uint32_t)r->max_tokens,
                                            .temperature = (float)r->temperature,
                                            .top_p = (float)r->top_p,
-                                           .top_k = (uint32_t)r->top_k}};
+                                           .top_k = (uint32_t)r->top_k,
+                                           .min_p = (float)r->min_p}};
     e = engine_add(g->engine, &group, g->stop, g->n_stop, why);
     while (!e && engine_live(g->engine)) {
         int worked;
@@ -171,7 +186,8 @@ static json_t *answer(void *arg, const json_t *in, const char *where, struct why
 
 static int run(const struct command *self, int argc, char **argv)
 {
-    struct options o = {.dtype = "f32"};
+    struct options o = {.dtype = "f32",
+                        .unsaid = {.max_tokens = 128, .temperature = 1, .top_p = 1}};
     struct words words;
     struct why why;
     struct generator g = {0};
@@ -188,6 +204,7 @@ static int run(const struct command *self, int argc, char **argv)
         localmodel_close(&g.m);
         return cli_fail(self, &why);
     }
+    g.unsaid = o.unsaid;
     g.n_stop = tokenizer_stop_ids(g.m.tokenizer, g.stop, ARRAY_LEN(g.stop));
     rc = jsonl_run(answer, &g);
     engine_destroy(g.engine);
@@ -199,13 +216,15 @@ const struct command cmd_generate = {
     .name = "generate",
     .synopsis = "--model M < LINES",
     .help = "completions with their log-probabilities",
-    .more =
-        "in:   {\"ids\": [1, 2, …] or \"messages\": […], \"max_tokens\": 128, "
-        "\"temperature\": 1, \"top_p\": 1, \"top_k\": 0,\n"
-        "       \"seed\": 0, \"sample_id\": 0}; temperature 0 is greedy. The seed and sample id "
-        "of a run give its answer again.\n"
-        "out:  {\"ids\": […], \"text\": \"…\", \"logprobs\": […], \"finish_reason\": \"stop\" "
-        "or \"length\"}",
+    .more = "in:   {\"ids\": [1, 2, …] or \"messages\": […], \"max_tokens\": 128, "
+            "\"temperature\": 1, \"top_p\": 1, \"top_k\": 0,\n"
+            "       \"min_p\": 0, \"seed\": 0, \"sample_id\": 0}; temperature 0 is greedy. The "
+            "seed and sample id "
+            "of a run give its answer again.\n"
+            "out:  {\"ids\": […], \"text\": \"…\", \"logprobs\": […], \"finish_reason\": \"stop\" "
+            "or \"length\",\n"
+            "       \"kept_mass\": probability that top_k, top_p and min_p left, mean over the "
+            "tokens}",
     .args = args,
     .run = run,
 };

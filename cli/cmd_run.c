@@ -266,9 +266,10 @@ static enum err add_learner(struct runner *r, const struct options *o, struct wh
 static enum err add_actor(struct runner *r, int64_t i, struct why *why)
 {
     const struct conf *c = &r->conf;
-    char name[32], threads[24], slots[24], kv[24], prefill[24];
+    char name[32], threads[24], slots[24], kv[24], prefill[24], http[CONF_STR + 48];
     size_t child;
     snprintf(name, sizeof name, "actor-%lld", (long long)i);
+    snprintf(http, sizeof http, "%s/%s.sock", c->run_dir, name);
     snprintf(threads, sizeof threads, "%lld", (long long)c->actor_threads);
     snprintf(slots, sizeof slots, "%lld", (long long)c->actor_slots);
     snprintf(kv, sizeof kv, "%lld", (long long)c->actor_kv_mb);
@@ -277,6 +278,8 @@ static enum err add_actor(struct runner *r, int64_t i, struct why *why)
                                    r->address,
                                    "--name",
                                    name,
+                                   "--http",
+                                   http,
                                    "--threads",
                                    threads,
                                    "--slots",

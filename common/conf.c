@@ -403,11 +403,18 @@ enum err conf_rules(const struct conf *c, const char *name, struct why *why)
                        "their paths are short",
                        name, strlen(c->run_dir), RUN_DIR_MAX_BYTES);
     }
-    if (c->schedule == CONF_LR_LINEAR && c->stop_steps == 0) {
+    if (c->dual_clip > 0 && (c->dual_clip <= 1 || c->policy == CONF_POLICY_CISPO)) {
+        return why_set(
+            why, ERR_INVALID,
+            "%.400s: loss.dual_clip: %g, expected 0, or more than 1 with a 'loss.policy' "
+            "that clips",
+            name, c->dual_clip);
+    }
+    if (c->schedule != CONF_LR_CONSTANT && c->stop_steps == 0) {
         return why_set(why, ERR_INVALID,
                        "%.400s: stop.steps: 0, expected the step at which the learning rate of "
-                       "'optim.schedule: linear' reaches 0",
-                       name);
+                       "'optim.schedule: %s' has fallen",
+                       name, c->schedule == CONF_LR_LINEAR ? "linear" : "cosine");
     }
     if (c->shaping[0] != '\0') {
         json_t *list = NULL;

@@ -22,7 +22,14 @@ enum conf_advantage { CONF_ADV_MEAN, CONF_ADV_MEAN_STD };
 enum conf_truncated { CONF_TRUNC_SCORE, CONF_TRUNC_ZERO, CONF_TRUNC_MASK, CONF_TRUNC_FIXED };
 enum conf_combine { CONF_COMBINE_AUTO, CONF_COMBINE_ALL, CONF_COMBINE_MEAN, CONF_COMBINE_SUM };
 enum conf_unscored { CONF_UNSCORED_DROP, CONF_UNSCORED_ZERO };
-enum conf_schedule { CONF_LR_CONSTANT, CONF_LR_LINEAR };
+// after warm-up; the formulas stand in learner/train_hyper.h
+enum conf_schedule { CONF_LR_CONSTANT, CONF_LR_LINEAR, CONF_LR_COSINE };
+// how the importance ratio becomes a loss, and the share of a token in it; the formulas stand in
+// learner/loss.h and learner/batcher.h
+enum conf_policy { CONF_POLICY_CLIP, CONF_POLICY_CISPO, CONF_POLICY_GSPO };
+enum conf_aggregate { CONF_AGG_TOKEN_MEAN, CONF_AGG_SEQ_MEAN, CONF_AGG_DR_GRPO };
+// estimators of the KL divergence to the initial policy; the formulas stand in learner/loss.h
+enum conf_kl { CONF_KL_K1, CONF_KL_K2, CONF_KL_K3, CONF_KL_K4 };
 enum conf_dtype { CONF_DTYPE_BF16, CONF_DTYPE_F32 };    // of published weights
 enum conf_sandbox { CONF_SANDBOX_AUTO, CONF_SANDBOX_FULL, CONF_SANDBOX_SECCOMP, CONF_SANDBOX_NONE };
 enum conf_old { CONF_OLD_BEHAVIOUR };    // which policy the ratio is taken to
@@ -55,6 +62,7 @@ struct conf {
     int64_t max_tokens;           // rollout.max_tokens per completion
     double temperature, top_p;    // rollout.temperature, rollout.top_p
     int64_t top_k;                // rollout.top_k: 0 = off
+    double min_p;                 // rollout.min_p: 0 = off
     int64_t lease_ms;             // rollout.lease_ms
 
     // reward and loss
@@ -66,15 +74,20 @@ struct conf {
     double reward_scale;              // reward.scale
     char shaping[CONF_STR];           // reward.shaping: JSON list of checks; "" = none
     enum conf_old old;                // loss.old
+    enum conf_policy policy;          // loss.policy
+    enum conf_aggregate aggregate;    // loss.aggregate
     double clip_low, clip_high;       // loss.clip_low, loss.clip_high
-    double kl_beta;                   // loss.kl_beta: weight of the k3 KL to the initial policy;
+    double dual_clip;                 // loss.dual_clip: 0 = off
+    double kl_beta;                   // loss.kl_beta: weight of the KL to the initial policy;
                                       // 0 = off, and no reference model is held
+    enum conf_kl kl_estimator;        // loss.kl_estimator
     int64_t replace_max;              // loss.replace_max: batches' worth of zero-spread groups
                                       // replaced a step
 
     // optimiser: optim.lr … optim.grad_clip (0 = no clipping)
     double lr, beta1, beta2, eps, weight_decay, grad_clip;
     enum conf_schedule schedule;    // optim.schedule
+    double lr_min_ratio;            // optim.lr_min_ratio: share of lr that a schedule falls to
     int64_t warmup_steps;           // optim.warmup_steps
     int64_t micro_batch_tokens;     // optim.micro_batch_tokens: rows of one forward/backward
 
@@ -126,7 +139,7 @@ MUST_CHECK enum err conf_parse(const char *text, size_t len, const char *name, s
 // One override as on a command line: key "rollout.group_size", value "8".
 MUST_CHECK enum err conf_set(struct conf *c, const char *key, const char *value, const char *where,
                              struct why *why);
-// Rules between keys (a non-loopback listen address needs a token file, a linear schedule an end,
+// Rules between keys (a non-loopback listen address needs a token file, a falling schedule an end,
 // …), and that model.path is set.
 MUST_CHECK enum err conf_check(const struct conf *c, const char *name, struct why *why);
 // The commented manual: every key with type, range, unit, default and help, as a YAML file that

@@ -43,7 +43,10 @@ static const char *const advantage_names[] = {"mean", "mean_std", NULL};
 static const char *const truncated_names[] = {"score", "zero", "mask", "fixed", NULL};
 static const char *const combine_names[] = {"auto", "all", "mean", "sum", NULL};
 static const char *const unscored_names[] = {"drop", "zero", NULL};
-static const char *const schedule_names[] = {"constant", "linear", NULL};
+static const char *const schedule_names[] = {"constant", "linear", "cosine", NULL};
+static const char *const policy_names[] = {"clip", "cispo", "gspo", NULL};
+static const char *const aggregate_names[] = {"token_mean", "seq_mean", "dr_grpo", NULL};
+static const char *const kl_names[] = {"k1", "k2", "k3", "k4", NULL};
 static const char *const dtype_names[] = {"bf16", "f32", NULL};
 static const char *const sandbox_names[] = {"auto", "full", "seccomp", "none", NULL};
 static const char *const old_names[] = {"behaviour", NULL};
@@ -121,6 +124,10 @@ const struct conf_row conf_rows[] = {
     INT("rollout.top_k", top_k, 0, 1e6, "tokens", "0", false,
         "Sample only from this many of the most likely tokens; 0 is off. The caution of "
         "top_p applies."),
+    NUM("rollout.min_p", min_p, 0, 1, "", "0", false,
+        "Sample only from tokens at least this many times as probable as the most likely one; 0 "
+        "is off. Taken after top_k and top_p, whose caution applies. kept_mass_total over "
+        "decode_tokens_total of an actor says how much of the distribution the three leave."),
     INT("rollout.lease_ms", lease_ms, 1000, 86400000, "ms", "60000", false,
         "How long an actor or verifier may hold work. Heartbeats renew it; ten seconds without "
         "one end it early."),
@@ -151,14 +158,34 @@ const struct conf_row conf_rows[] = {
          "divided by the group's standard deviation (mean_std)."),
     ENUM("loss.old", old, old_names, "behaviour", false,
          "The policy that the importance ratio is taken to: the one that sampled the tokens."),
+    ENUM("loss.policy", policy, policy_names, "clip", false,
+         "What is done with the ratio. clip: a token whose ratio has left the bounds in the "
+         "direction of its advantage is left alone, as in PPO. cispo: every token keeps its "
+         "gradient, weighted by the ratio up to 1 + clip_high. gspo: clip, with one ratio for each "
+         "answer, the geometric mean over its tokens; such ratios are close to 1 (its authors take "
+         "3e-4 and 4e-4 as bounds), and they cost a forward pass more."),
+    ENUM("loss.aggregate", aggregate, aggregate_names, "token_mean", false,
+         "What a token counts. token_mean: all tokens of a step the same (DAPO). seq_mean: all "
+         "answers the same, so tokens of long answers less (GRPO). dr_grpo: one part in "
+         "rollout.max_tokens of its answer, however long that is (Dr. GRPO)."),
     NUM("loss.clip_low", clip_low, 0, 1, "", "0.2", false,
         "The ratio is clipped below 1 - clip_low."),
     NUM("loss.clip_high", clip_high, 0, 10, "", "0.272", false,
         "The ratio is clipped above 1 + clip_high. A little more room above than below "
         "keeps rare tokens alive."),
+    NUM("loss.dual_clip", dual_clip, 0, 1000, "", "0", false,
+        "With policy clip or gspo: the loss of a token with a negative advantage is at most this "
+        "many times that advantage, so that a ratio far above 1 cannot dominate a step. 3 is "
+        "usual, "
+        "it must be above 1; 0 is off."),
     NUM("loss.kl_beta", kl_beta, 0, 10, "", "0", false,
         "Weight of the KL divergence to the initial model, which holds the model near its "
         "start. 0 is off and saves the memory of a second model."),
+    ENUM("loss.kl_estimator", kl_estimator, kl_names, "k3", false,
+         "How that divergence is estimated from one token, with d the log-prob minus the initial "
+         "model's: k1 is d, k2 is d^2 / 2, k3 is exp(-d) - 1 + d, k4 is d times the importance "
+         "ratio. On fresh tokens the gradient of k4 is that of the divergence itself and k2 has "
+         "the same mean; k3 is close while the models are; k1 has mean 0, it only adds noise."),
     INT("loss.replace_max", replace_max, 0, 100, "batches", "3", false,
         "Groups whose answers all earned the same teach nothing and are replaced by new "
         "ones, up to this many batches' worth a step; then the step trains on what there "
@@ -175,7 +202,12 @@ const struct conf_row conf_rows[] = {
     NUM("optim.grad_clip", grad_clip, 0, 1e6, "", "1", false,
         "Largest global norm of the gradient; a larger one is scaled down. 0 is off."),
     ENUM("optim.schedule", schedule, schedule_names, "constant", false,
-         "After warm-up the learning rate stays (constant), or falls to 0 at stop.steps (linear)."),
+         "After warm-up the learning rate stays (constant), or falls until stop.steps: by the same "
+         "amount each step (linear), or along half a cosine, slowly at both ends (cosine). A "
+         "function of the step alone, also over restarts."),
+    NUM("optim.lr_min_ratio", lr_min_ratio, 0, 1, "", "0", false,
+        "Where linear and cosine end, as a share of optim.lr. A run that goes on past stop.steps "
+        "stays there."),
     INT("optim.warmup_steps", warmup_steps, 0, 1e6, "steps", "3", false,
         "The learning rate rises from 0 to optim.lr over so many steps."),
     INT("optim.micro_batch_tokens", micro_batch_tokens, 1, 1e6, "tokens", "768", false,

@@ -54,10 +54,12 @@ struct attn_keys {
 
 // How to draw one token from one row of logits. target >= 0: no draw, that token is scored.
 // Top-k is taken first, then top-p of what it leaves, renormalised; ties at either boundary keep
-// the lowest indices.
+// the lowest indices. Then min-p (Nguyen et al. 2024): of what is left, the tokens at least min_p
+// times as probable as the most likely one.
 struct sample_spec {
     float temperature;    // > 0; 0 = greedy (lowest index wins ties), scored at temperature 1
     float top_p;          // 1 = off
+    float min_p;          // 0 = off, at most 1
     int32_t top_k;        // 0 = off
     int32_t target;       // -1 = draw
     float u;              // uniform in [0, 1): inverse CDF in vocabulary order over the kept tokens
@@ -67,7 +69,7 @@ struct sample_out {
     int32_t token;
     float logp;       // log_softmax(logits / T)[token] before truncation; T = 1 for temperature 0
     float entropy;    // of softmax(logits / T), nats
-    float kept;       // probability mass left by top-k / top-p (1 when off)
+    float kept;       // probability mass left by top-k, top-p, min-p (1 when off)
 };
 
 struct adamw {
@@ -130,6 +132,13 @@ struct device_ops {
     // one row of logits each (R, V) -> a token and its score; spec and out are host arrays
     void (*sample)(struct device *d, size_t R, size_t V, const float *logits, size_t ldl,
                    const struct sample_spec *spec, struct sample_out *out);
+    // The head and `sample` in one, with the bits of gemm and sample: row r of x (R, C) times W^T
+    // has V logits, and these give a token and its score. Logits are never stored as a whole,
+    // except for draws that truncate (top-k, top-p, min-p): theirs pass through `logits` (R, V),
+    // scratch.
+    void (*head_sample)(struct device *d, enum dtype t, size_t R, size_t V, size_t C,
+                        const float *x, size_t ldx, const void *packed, float *logits,
+                        const struct sample_spec *spec, struct sample_out *out);
 
     // backward
     // dw (N, K) += dy^T x.

@@ -190,6 +190,7 @@ static void place_all(struct batcher_plan *p)
         for (size_t j = 0; j < s->groups[g].n_samples; j++) {
             const struct train_sample *sample = &s->groups[g].samples[j];
             p->tokens += sample->masked ? 0 : sample->n_tokens;
+            p->samples += !sample->masked;
             if (carries_gradient(&s->hyper, sample)) {
                 p->kept[n_kept++] = j;
             }
@@ -224,6 +225,20 @@ enum err batcher_plan_create(const struct train_step *s, const struct batcher_li
     return ERR_OK;
 }
 
+double batcher_divisor(const struct batcher_plan *p, const struct train_sample *s)
+{
+    switch (p->step->hyper.aggregate) {
+    case CONF_AGG_TOKEN_MEAN:
+        return (double)p->tokens;
+    case CONF_AGG_SEQ_MEAN:
+        return (double)p->samples * (double)s->n_tokens;
+    case CONF_AGG_DR_GRPO:
+        return (double)p->samples * (double)p->step->hyper.max_tokens;
+    }
+    CHECK(false);
+    return 1;
+}
+
 void batcher_plan_destroy(struct batcher_plan *p)
 {
     free(p->kept);
@@ -244,10 +259,15 @@ static void free_columns(struct micro_batch *m)
 {
     free(m->behaviour);
     free(m->ref);
+    free(m->policy);
     free(m->advantage);
+    free(m->divisor);
+    free(m->row_tokens);
+    free(m->row_log_ratio);
     free(m->fresh);
-    m->behaviour = m->ref = NULL;
-    m->advantage = NULL;
+    m->behaviour = m->ref = m->policy = NULL;
+    m->advantage = m->divisor = m->row_log_ratio = NULL;
+    m->row_tokens = NULL;
     m->fresh = NULL;
     m->cap = 0;
 }
@@ -266,9 +286,14 @@ static bool reserve_columns(struct micro_batch *m, size_t n)
     free_columns(m);
     m->behaviour = calloc(n, sizeof *m->behaviour);
     m->ref = calloc(n, sizeof *m->ref);
+    m->policy = calloc(n, sizeof *m->policy);
     m->advantage = calloc(n, sizeof *m->advantage);
+    m->divisor = calloc(n, sizeof *m->divisor);
+    m->row_tokens = calloc(n, sizeof *m->row_tokens);
+    m->row_log_ratio = calloc(n, sizeof *m->row_log_ratio);
     m->fresh = calloc(n, sizeof *m->fresh);
-    bool ok = m->behaviour && m->ref && m->advantage && m->fresh;
+    bool ok = m->behaviour && m->ref && m->policy && m->advantage && m->divisor && m->row_tokens &&
+              m->row_log_ratio && m->fresh;
     m->cap = ok ? n : 0;
     return ok;
 }
@@ -293,6 +318,8 @@ static enum err fill_piece(struct micro_batch *m, const struct batcher_plan *p,
         for (size_t t = 0; t < s->n_tokens; t++) {
             m->behaviour[m->n] = s->logprobs[t];
             m->advantage[m->n] = s->advantage;
+            m->divisor[m->n] = batcher_divisor(p, s);
+            m->row_tokens[m->n] = s->n_tokens;
             m->fresh[m->n++] = s->fresh;
         }
     }

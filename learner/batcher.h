@@ -35,27 +35,40 @@ struct batcher_plan {
     size_t n_micro;
     size_t *micro;    // (n_micro + 1) first piece of each micro-batch
     struct batcher_piece *pieces;
-    size_t *kept;       // sample indices inside their groups
-    uint64_t tokens;    // the normaliser: completion tokens of all samples that are not masked
+    size_t *kept;    // sample indices inside their groups
+    // Of all samples that are not masked, with an advantage or without: what tokens are divided by.
+    uint64_t tokens;    // completion tokens
+    uint64_t samples;
 };
 
 // Checks every value of the step and makes the plan. Left out of the passes: masked samples, empty
 // ones and, when kl_beta is 0, samples whose advantage is exactly 0 (they carry no gradient, but
-// their tokens count in the normaliser, as the token mean of the loss wants it). A single sequence
+// they count in the divisors, as a mean over all wants it). A single sequence
 // longer than micro_batch_tokens gets a micro-batch of its own, up to max_rows.
 MUST_CHECK enum err batcher_plan_create(const struct train_step *s, const struct batcher_limits *l,
                                         struct batcher_plan *out, struct why *why);
 void batcher_plan_destroy(struct batcher_plan *p);    // also fine on a zeroed struct
 
+// What the loss of a token of sample s is divided by (hyper.aggregate), so that a step's loss is the
+// sum over its tokens:
+//   token_mean   tokens                        the mean over all tokens
+//   seq_mean     samples * (tokens of s)       the mean over samples of the mean over their tokens
+//   dr_grpo      samples * hyper.max_tokens    the same with a length that does not depend on s
+double batcher_divisor(const struct batcher_plan *p, const struct train_sample *s);
+
 // One micro-batch with the values that the loss needs beside it, per out. Reused from one to the
 // next.
 struct micro_batch {
     struct batch rows;
-    size_t n, cap;        // outs
-    float *behaviour;     // (n) log-probs
-    float *ref;           // (n) room for log-probs of the initial policy
-    double *advantage;    // (n)
-    uint8_t *fresh;       // (n) behaviour must agree bit for bit
+    size_t n, cap;            // outs
+    float *behaviour;         // (n) log-probs
+    float *ref;               // (n) room for log-probs of the initial policy
+    float *policy;            // (n) room for log-probs of the policy, before the pass that trains
+    double *advantage;        // (n)
+    double *divisor;          // (n)
+    size_t *row_tokens;       // (n) tokens of the completion
+    double *row_log_ratio;    // (n) room, see loss.h
+    uint8_t *fresh;           // (n) behaviour must agree bit for bit
 };
 
 void micro_batch_init(struct micro_batch *m);

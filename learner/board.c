@@ -47,29 +47,6 @@ void board_phase(struct board *b, const char *phase)
 
 // ---- text from outside ----
 
-void board_clean(char *out, size_t cap, const char *text, size_t len)
-{
-    size_t n = 0;
-    for (size_t at = 0; at < len;) {
-        uint32_t cp = 0;
-        size_t bad = 1, good = utf8_next((const uint8_t *)text + at, len - at, &cp, &bad);
-        bool control = cp < 0x20 || (cp >= 0x7f && cp < 0xa0) || cp == 0x2028 || cp == 0x2029;
-        bool shown = good && !control;
-        size_t width = shown ? good : 1;
-        if (n + width >= cap) {
-            break;
-        }
-        if (shown) {
-            memcpy(out + n, text + at, good);
-        } else {
-            out[n] = '?';
-        }
-        n += width;
-        at += good ? good : bad;
-    }
-    out[n] = '\0';
-}
-
 // Names of figures become names of metrics: only [a-z0-9_] passes.
 static bool stat_name(const struct msg_text *t, char *out, size_t cap)
 {
@@ -124,7 +101,7 @@ void board_heartbeat(struct board *b, const struct msg_heartbeat *m, uint64_t no
             h->stat[h->n++].value = m->stats[i].value;
         }
     }
-    board_clean(h->waits_for, sizeof h->waits_for, m->waits_for.data, m->waits_for.len);
+    utf8_clean(h->waits_for, sizeof h->waits_for, m->waits_for.data, m->waits_for.len);
     h->waits_ms = m->waits_ms;
 }
 
@@ -150,7 +127,7 @@ void board_verdict(struct board *b, enum msg_outcome outcome, const char *cause,
     char name[sizeof b->cause[0].name];
     b->verdicts[outcome & 3]++;
     if (outcome == MSG_OUTCOME_UNSCORED) {
-        board_clean(name, sizeof name, cause, cause_len);
+        utf8_clean(name, sizeof name, cause, cause_len);
         count_cause(b, name);
     }
 }
@@ -257,8 +234,8 @@ static size_t view_peers(struct board *b, struct coordinator *c, uint64_t now_ms
                                  .heard_s = (double)(now_ms - MIN(now_ms, peer[i].heard_ms)) / 1000,
                                  .alive = peer[i].alive,
                                  .heard = find_heard(b, peer[i].incarnation)};
-        board_clean(p->name, sizeof p->name, peer[i].name, strlen(peer[i].name));
-        board_clean(p->detail, sizeof p->detail, peer[i].detail, strlen(peer[i].detail));
+        utf8_clean(p->name, sizeof p->name, peer[i].name, strlen(peer[i].name));
+        utf8_clean(p->detail, sizeof p->detail, peer[i].detail, strlen(peer[i].detail));
     }
     return n;
 }
@@ -268,8 +245,8 @@ static size_t view_waits(struct coordinator *c, uint64_t now_ms, struct coordina
     size_t n = coordinator_waits(c, now_ms, waits, BOARD_WAITS);
     for (size_t i = 0; i < n; i++) {
         struct coordinator_wait raw = waits[i];
-        board_clean(waits[i].who, sizeof waits[i].who, raw.who, strlen(raw.who));
-        board_clean(waits[i].what, sizeof waits[i].what, raw.what, strlen(raw.what));
+        utf8_clean(waits[i].who, sizeof waits[i].who, raw.who, strlen(raw.who));
+        utf8_clean(waits[i].what, sizeof waits[i].what, raw.what, strlen(raw.what));
     }
     return n;
 }

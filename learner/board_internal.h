@@ -5,7 +5,7 @@
 //   board_metrics.c   /metrics, Prometheus text format 0.0.4
 //
 // The texts are made from a struct board_view alone, so that tests can make them from figures of
-// their own. Every string in a view is printable UTF-8 (board_clean): names, details and causes come
+// their own. Every string in a view is printable UTF-8 (utf8_clean): names, details and causes come
 // from other processes.
 #ifndef CARAVAN_LEARNER_BOARD_INTERNAL_H
 #define CARAVAN_LEARNER_BOARD_INTERNAL_H
@@ -89,8 +89,6 @@ struct board {
     bool healthy;
 };
 
-// Copies at most cap - 1 bytes; what is not printable UTF-8 becomes '?'.
-void board_clean(char *out, size_t cap, const char *text, size_t len);
 static inline const char *board_role(enum msg_role r)
 {
     return r == MSG_ROLE_ACTOR ? "actor" : "verifier";

@@ -178,10 +178,11 @@ static void put_step(struct page *p, const struct board *b)
     static const struct figure step[] = {
         {"reward_mean", "step_reward", "Mean reward of the last step's samples."},
         {"entropy", "step_entropy_nats", "Mean token entropy of the policy."},
-        {"kl", "step_kl_nats", "Mean k3 estimate of the KL divergence to the initial policy."},
+        {"kl", "step_kl_nats", "Mean estimate of the KL divergence to the initial policy."},
         {"clip_fraction", "step_clipped_ratio", "Share of tokens whose ratio was clipped."},
         {"ratio_mean", "step_importance_ratio", "Mean importance ratio."},
         {"grad_norm", "step_gradient_norm", "Global gradient norm before clipping."},
+        {"lr", "step_learning_rate", "Learning rate of the last step."},
         {"length_mean", "step_completion_tokens", "Mean completion length."},
         {"stop_rate", "step_stopped_ratio", "Share of completions that ended with a stop token."},
         {"staleness_mean", "step_staleness_versions", "Mean staleness of the step's samples."},
@@ -219,6 +220,8 @@ static const struct peer_figure {
 } peer_figures[] = {
     {MSG_ROLE_ACTOR, "decode_tokens_total", "actor_decode_tokens_total", "counter",
      "Tokens decoded."},
+    {MSG_ROLE_ACTOR, "kept_mass_total", "actor_kept_mass_total", "counter",
+     "Probability left by top-k, top-p and min-p, summed over tokens decoded."},
     {MSG_ROLE_ACTOR, "prefill_tokens_total", "actor_prefill_tokens_total", "counter",
      "Prompt tokens prefilled."},
     {MSG_ROLE_ACTOR, "passes_total", "actor_passes_total", "counter", "Forward passes."},

@@ -161,7 +161,8 @@ static bool issue_train(struct coordinator *c, struct ledger_txn *t, uint64_t ha
     row.sampling = (struct msg_sampling){.max_tokens = (uint32_t)f->max_tokens,
                                          .temperature = (float)f->temperature,
                                          .top_p = (float)f->top_p,
-                                         .top_k = (uint32_t)f->top_k};
+                                         .top_k = (uint32_t)f->top_k,
+                                         .min_p = (float)f->min_p};
     row.n_samples = (uint32_t)f->group_size;
     c->next_ordinal++;
     return issue(c, t, &row);

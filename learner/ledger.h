@@ -27,7 +27,7 @@
 #include "learner/trainer.h"
 #include "proto/msg.h"
 
-#define LEDGER_SCHEMA 2           // PRAGMA user_version; another one is ERR_VERSION
+#define LEDGER_SCHEMA 3           // PRAGMA user_version; another one is ERR_VERSION
 #define LEDGER_REASON_BYTES 96    // a drop reason or cause with its NUL; longer ones are cut
 // Completion lengths are counted in buckets: 0 = unknown (never received), else 1 + floor(log2(n)),
 // the last one open.

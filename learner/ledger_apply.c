@@ -168,8 +168,9 @@ static enum err apply_group(struct ledger *l, const struct ledger_txn *t,
     bind_real(&r, 17, (double)g->sampling.temperature);
     bind_real(&r, 18, (double)g->sampling.top_p);
     bind_int(&r, 19, g->sampling.top_k);
-    bind_int(&r, 20, g->pinned_version);
-    bind_int(&r, 21, (uint64_t)t->at_ms);
+    bind_real(&r, 20, (double)g->sampling.min_p);
+    bind_int(&r, 21, g->pinned_version);
+    bind_int(&r, 22, (uint64_t)t->at_ms);
     enum err e = row_run(&r, "issuing a group", NULL, why);
     for (uint32_t i = 0; e == ERR_OK && i < g->n_samples; i++) {
         struct row s = row_begin(l, SQL_SAMPLE);

@@ -232,7 +232,8 @@ static void load_group_row(struct ledger_arena *a, sqlite3_stmt *s, struct ledge
     g->sampling.temperature = (float)sqlite3_column_double(s, 16);
     g->sampling.top_p = (float)sqlite3_column_double(s, 17);
     g->sampling.top_k = (uint32_t)sqlite3_column_int64(s, 18);
-    g->pinned_version = ledger_column_u64(s, 19);
+    g->sampling.min_p = (float)sqlite3_column_double(s, 19);
+    g->pinned_version = ledger_column_u64(s, 20);
 }
 
 static enum err load_live_groups(struct ledger *l, struct ledger_arena *a, struct ledger_live *out,
@@ -250,7 +251,7 @@ static enum err load_live_groups(struct ledger *l, struct ledger_arena *a, struc
         l,
         "SELECT group_id, purpose, eval_id, ordinal, task_index, epoch, first_sample, n_samples, "
         "prompt, prompt_text, dataset, checks, ground_truth, kind, needs,\n"
-        "  max_tokens, temperature, top_p, top_k, pinned_version FROM groups WHERE group_id "
+        "  max_tokens, temperature, top_p, top_k, min_p, pinned_version FROM groups WHERE group_id "
         "IN " LIVE_GROUPS " ORDER BY group_id",
         &s, why);
     if (e != ERR_OK) {

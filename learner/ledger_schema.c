@@ -53,6 +53,7 @@ const char ledger_schema_sql[] =
     "  needs TEXT NOT NULL,             -- check names, one a line\n"
     "  max_tokens INTEGER NOT NULL, temperature REAL NOT NULL, top_p REAL NOT NULL, top_k INTEGER "
     "NOT NULL,\n"
+    "  min_p REAL NOT NULL,\n"
     "  pinned_version INTEGER NOT NULL, -- 0 = the newest, swapped in flight\n"
     "  issued_ms INTEGER NOT NULL);\n"
     "CREATE INDEX groups_by_eval ON groups(eval_id) WHERE eval_id IS NOT NULL;\n"

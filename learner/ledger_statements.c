@@ -11,7 +11,7 @@ const char *const ledger_statements[SQL_COUNT] = {
     [SQL_COUNTER_ADD] =
         "INSERT INTO counters VALUES(?1, ?2) ON CONFLICT DO UPDATE SET value = value + ?2",
     [SQL_GROUP] = "INSERT INTO groups VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, "
-                  "?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
+                  "?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)",
     [SQL_SAMPLE] =
         "INSERT INTO samples(sample_id, group_id, idx, state) VALUES(?1, ?2, ?3, 'generating')",
     [SQL_TRANSITION] = "INSERT INTO transitions(sample_id, from_state, to_state, reason, step, "

@@ -199,6 +199,17 @@ static enum err open_core(struct service *s, struct why *why)
     return e ? e : train_thread_create(&s->loop, s->run, service_on_train_done, s, &s->train, why);
 }
 
+// What is trained is the whole softmax: a sampler that cuts off its tail draws from something else.
+static void warn_of_truncation(const struct conf *c)
+{
+    if (c->top_p < 1.0 || c->top_k > 0 || c->min_p > 0.0) {
+        LOG_WARN("SAMPLER_TRUNCATES",
+                 "top_k=%lld top_p=%g min_p=%g effect=\"off-policy by what is cut, see kept_mass "
+                 "of the actors\"",
+                 (long long)c->top_k, c->top_p, c->min_p);
+    }
+}
+
 static enum err serve(struct service *s)
 {
     s->last_version = coordinator_newest_version(s->coordinator);
@@ -215,6 +226,7 @@ static enum err serve(struct service *s)
     LOG_INFO("LEARNER_READY", "run=%s address=%s http=%s version=%llu", s->run->run_id,
              bus_server_address(s->bus), http_server_address(s->http),
              (unsigned long long)coordinator_newest_version(s->coordinator));
+    warn_of_truncation(&s->run->conf);
     coordinator_start(s->coordinator, clock_mono_ms());
     publish_hold(s->run->publish, false);    // what restored evaluations name is pinned now
     refresh_board(s, clock_mono_ms());

@@ -1,6 +1,6 @@
 // trainer.c: one optimiser step, from groups of scored samples to a published version.
 //
-//   plan      micro-batches, the normaliser, all checks                        batcher.c
+//   plan      micro-batches, the divisors, all checks                          batcher.c
 //   per micro-batch:  [log-probs of the initial policy]  forward, loss, backward   model/, loss.c
 //   update    global norm, clipping, AdamW on the f32 masters                   optim.c
 //   publish   masters rounded into a blob; the blob packed for the next step; hash; hand-over
@@ -233,7 +233,6 @@ enum err trainer_hash(struct trainer *t, struct hash128 *hash, struct why *why)
 struct pass {
     struct trainer *trainer;
     struct loss_params loss;
-    double normaliser;
     struct loss_sums sums;
     uint64_t rows, compared, mismatched;
 };
@@ -255,8 +254,14 @@ static void on_logprobs(void *arg, size_t first, size_t n, const float *logp, co
     struct pass *p = arg;
     const struct micro_batch *m = &p->trainer->micro;
     compare_fresh(p, m, first, n, logp);
-    loss_tokens(&p->loss, n, logp, m->behaviour + first, m->ref + first, m->advantage + first,
-                entropy, NULL, p->normaliser, coef, &p->sums);
+    struct loss_rows rows = {.logp = logp,
+                             .behaviour = m->behaviour + first,
+                             .ref = m->ref + first,
+                             .entropy = entropy,
+                             .advantage = m->advantage + first,
+                             .divisor = m->divisor + first,
+                             .row_log_ratio = m->row_log_ratio + first};
+    loss_tokens(&p->loss, n, &rows, coef, &p->sums);
 }
 
 static enum err run_micro_batch(struct trainer *t, const struct batcher_plan *plan, size_t index,
@@ -267,6 +272,14 @@ static enum err run_micro_batch(struct trainer *t, const struct batcher_plan *pl
     enum err e = micro_batch_fill(&t->micro, plan, index, why);
     if (!e && p->loss.kl_beta != 0) {
         e = model_score(t->model, t->initial, rows, temperature, t->micro.ref, NULL, cancel, why);
+    }
+    if (!e && p->loss.policy == CONF_POLICY_GSPO) {
+        // A token's gradient depends on all of its completion, which the training pass sees in parts.
+        struct micro_batch *m = &t->micro;
+        e = model_score(t->model, t->weights, rows, temperature, m->policy, NULL, cancel, why);
+        if (!e) {
+            loss_row_ratios(m->n, m->policy, m->behaviour, m->row_tokens, m->row_log_ratio);
+        }
     }
     if (!e) {
         e = model_train(t->model, t->weights, rows, temperature, on_logprobs, p, t->grads, cancel,
@@ -380,7 +393,7 @@ static void fill_result(struct train_result *r, const struct batcher_plan *plan,
                         const struct pass *p, double norm)
 {
     double n = p->sums.tokens ? (double)p->sums.tokens : 1;
-    r->loss = p->sums.loss / p->normaliser;
+    r->loss = p->sums.loss;
     r->grad_norm = norm;
     r->entropy = p->sums.entropy / n;
     r->kl = p->sums.kl / n;
@@ -400,8 +413,12 @@ static enum err run_plan(struct trainer *t, const struct batcher_plan *plan, str
     const struct train_step *s = plan->step;
     struct pass p = {
         .trainer = t,
-        .loss = {s->hyper.clip_low, s->hyper.clip_high, s->hyper.kl_beta},
-        .normaliser = plan->tokens ? (double)plan->tokens : 1,
+        .loss = {.clip_low = s->hyper.clip_low,
+                 .clip_high = s->hyper.clip_high,
+                 .kl_beta = s->hyper.kl_beta,
+                 .kl = s->hyper.kl_estimator,
+                 .policy = s->hyper.policy,
+                 .dual_clip = s->hyper.dual_clip},
     };
     bool signal = plan->n_micro > 0;
     double norm = 0, start = clock_mono_s();

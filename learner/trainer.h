@@ -48,9 +48,10 @@ struct train_step {
 
 struct train_result {
     struct hash128 weights_hash;    // of the published blob of new_version
-    double loss;                    // per token of the normaliser (`tokens`)
+    double loss;                    // aggregated as hyper says
     double grad_norm;               // before clipping
-    double entropy, kl;    // means over scored tokens (kl: k3 to the initial policy, 0 when off)
+    // Means over scored tokens; kl: the estimate (loss.h) to the initial policy, 0 when off.
+    double entropy, kl;
     double ratio_mean, ratio_max, clip_fraction;    // over scored tokens
     uint64_t tokens;           // completion tokens in the loss: of all samples that are not masked
     uint64_t scored_tokens;    // of these, run forward and backward; the rest has advantage 0
@@ -78,9 +79,8 @@ MUST_CHECK enum err trainer_publish(struct trainer *t, uint64_t version, struct 
                                     struct why *why);
 // The hash that publishing the present masters would have.
 MUST_CHECK enum err trainer_hash(struct trainer *t, struct hash128 *hash, struct why *why);
-// One optimiser step: loss = DAPO token-level clipped objective (+ beta * k3 KL), summed over all
-// tokens that are not masked and divided by their number over the whole batch; global-norm
-// clipping; AdamW on the masters (decay on matrices only); rounding and publication of new_version.
+// One optimiser step: the policy loss (+ beta * KL, loss.h) of all tokens that are not masked, each
+// with its share of the whole batch (batcher_divisor); global-norm clipping; AdamW on the masters (decay on matrices only); rounding and publication of new_version.
 // A step in which no sample carries a gradient leaves masters, moments and the optimiser's step
 // count as they are and publishes the same weights (scored_tokens 0). On failure, ERR_CANCELLED
 // included, the state is as before and nothing is published. cancel is looked at between layers and

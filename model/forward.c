@@ -170,16 +170,34 @@ enum err forward_layers(struct model *m, const struct weights *w, struct kv_cach
     return forward_cancelled(cancel, why);
 }
 
-void forward_head(struct model *m, const struct weights *w, const struct batch *b, const float *x,
-                  size_t first, size_t n)
+// xn_out = the normed rows of outs first .. first + n - 1 (n <= head_rows).
+static void forward_outs(struct model *m, const struct weights *w, const struct batch *b,
+                         const float *x, size_t first, size_t n)
 {
     struct device *d = m->d;
     const struct device_ops *op = d->ops;
-    size_t C = m->dim.C, V = m->dim.V;
+    size_t C = m->dim.C;
     op->upload(d, m->out_row, b->out_row + first, n * sizeof(int32_t));
     op->gather_rows(d, n, C, x, C, m->out_row, m->x_out, C);
     op->rmsnorm(d, n, C, m->x_out, C, w->final_norm, m->config.rms_eps, m->xn_out, C, m->rstd_out);
-    op->gemm(d, w->t, GEMM_SET, n, V, C, m->xn_out, C, w->head.packed, m->logits, V);
+}
+
+void forward_head(struct model *m, const struct weights *w, const struct batch *b, const float *x,
+                  size_t first, size_t n)
+{
+    size_t C = m->dim.C, V = m->dim.V;
+    forward_outs(m, w, b, x, first, n);
+    m->d->ops->gemm(m->d, w->t, GEMM_SET, n, V, C, m->xn_out, C, w->head.packed, m->logits, V);
+}
+
+// The same without keeping the logits, but for draws that truncate.
+static void forward_sample(struct model *m, const struct weights *w, const struct batch *b,
+                           const float *x, size_t first, size_t n, const struct sample_spec *spec,
+                           struct sample_out *out)
+{
+    size_t C = m->dim.C, V = m->dim.V;
+    forward_outs(m, w, b, x, first, n);
+    m->d->ops->head_sample(m->d, w->t, n, V, C, m->xn_out, C, w->head.packed, m->logits, spec, out);
 }
 
 static enum err check_spec(const struct sample_spec *s, size_t i, struct why *why)
@@ -188,10 +206,12 @@ static enum err check_spec(const struct sample_spec *s, size_t i, struct why *wh
         return why_set(why, ERR_INVALID, "out %zu: temperature %g is not a finite number >= 0", i,
                        (double)s->temperature);
     }
-    if (!(s->top_p > 0 && s->top_p <= 1) || s->top_k < 0 || !(s->u >= 0 && s->u < 1)) {
+    if (!(s->top_p > 0 && s->top_p <= 1) || s->top_k < 0 || !(s->min_p >= 0 && s->min_p <= 1) ||
+        !(s->u >= 0 && s->u < 1)) {
         return why_set(why, ERR_INVALID,
-                       "out %zu: top_p %g, top_k %d, u %g; expected (0, 1], >= 0, [0, 1)", i,
-                       (double)s->top_p, s->top_k, (double)s->u);
+                       "out %zu: top_p %g, top_k %d, min_p %g, u %g; expected (0, 1], >= 0, "
+                       "[0, 1], [0, 1)",
+                       i, (double)s->top_p, s->top_k, (double)s->min_p, (double)s->u);
     }
     return ERR_OK;
 }
@@ -223,8 +243,7 @@ enum err model_forward(struct model *m, const struct weights *w, struct kv_cache
             chunk[i] = spec[first + i];
             chunk[i].target = b->target[first + i];
         }
-        forward_head(m, w, b, x, first, n);
-        m->d->ops->sample(m->d, n, m->dim.V, m->logits, m->dim.V, chunk, results + first);
+        forward_sample(m, w, b, x, first, n, chunk, results + first);
     }
     return ERR_OK;
 }
@@ -245,10 +264,19 @@ enum err model_score(struct model *m, const struct weights *w, const struct batc
     }
     for (size_t first = 0; e == ERR_OK && first < b->n_out; first += m->head_rows) {
         size_t n = MIN(m->head_rows, b->n_out - first);
-        float unasked[HEAD_ROWS], lse[HEAD_ROWS];
-        forward_head(m, w, b, x, first, n);
-        m->d->ops->score(m->d, n, m->dim.V, m->logits, m->dim.V, temperature, b->target + first,
-                         logp + first, entropy != NULL ? entropy + first : unasked, lse);
+        struct sample_spec spec[HEAD_ROWS];
+        struct sample_out out[HEAD_ROWS];
+        for (size_t i = 0; i < n; i++) {
+            spec[i] = (struct sample_spec){.temperature = temperature, .top_p = 1};
+            spec[i].target = b->target[first + i];
+        }
+        forward_sample(m, w, b, x, first, n, spec, out);
+        for (size_t i = 0; i < n; i++) {
+            logp[first + i] = out[i].logp;
+            if (entropy != NULL) {
+                entropy[first + i] = out[i].entropy;
+            }
+        }
         e = forward_cancelled(cancel, why);
     }
     return e;

@@ -6,6 +6,9 @@
 
 #include "model/utf8.h"
 
+#include <stdbool.h>
+#include <string.h>
+
 struct lead {
     size_t len;        // bytes of the whole sequence
     uint8_t lo, hi;    // range of the second byte
@@ -65,4 +68,27 @@ size_t utf8_valid_prefix(const uint8_t *p, size_t n)
         i += len;
     }
     return i;
+}
+
+void utf8_clean(char *out, size_t cap, const char *text, size_t len)
+{
+    size_t n = 0;
+    for (size_t at = 0; at < len;) {
+        uint32_t cp = 0;
+        size_t bad = 1, good = utf8_next((const uint8_t *)text + at, len - at, &cp, &bad);
+        bool control = cp < 0x20 || (cp >= 0x7f && cp < 0xa0) || cp == 0x2028 || cp == 0x2029;
+        bool shown = good && !control;
+        size_t width = shown ? good : 1;
+        if (n + width >= cap) {
+            break;
+        }
+        if (shown) {
+            memcpy(out + n, text + at, good);
+        } else {
+            out[n] = '?';
+        }
+        n += width;
+        at += good ? good : bad;
+    }
+    out[n] = '\0';
 }

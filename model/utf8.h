@@ -16,5 +16,8 @@
 size_t utf8_next(const uint8_t *p, size_t n, uint32_t *cp, size_t *bad);
 // Bytes of the longest well-formed prefix of p.
 size_t utf8_valid_prefix(const uint8_t *p, size_t n);
+// For showing text from outside: copies at most cap - 1 bytes (cap >= 1) and a NUL, never cutting a
+// character; controls, line separators and malformed parts become '?'.
+void utf8_clean(char *out, size_t cap, const char *text, size_t len);
 
 #endif

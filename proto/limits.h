@@ -7,7 +7,7 @@
 #ifndef CARAVAN_PROTO_LIMITS_H
 #define CARAVAN_PROTO_LIMITS_H
 
-#define PROTO_WIRE_VERSION 2
+#define PROTO_WIRE_VERSION 3
 
 enum {
     LIMIT_MESSAGE_BYTES = 6 << 20,    // a whole message, both directions

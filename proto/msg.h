@@ -109,6 +109,7 @@ struct msg_sampling {
     float temperature;      // 0 = greedy
     float top_p;            // 1 = off
     uint32_t top_k;         // 0 = off
+    float min_p;            // 0 = off
 };
 
 struct msg_group {

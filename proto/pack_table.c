@@ -86,6 +86,7 @@ static const struct pack_field sampling_fields[] = {
     F32(1, msg_sampling, temperature, PACK_NOT_NEGATIVE),
     F32(2, msg_sampling, top_p, PACK_PROBABILITY),
     U32(3, msg_sampling, top_k, PACK_ANY, 0),
+    F32(4, msg_sampling, min_p, PACK_UNIT),
 };
 static const struct pack_table sampling_table = TABLE(msg_sampling, sampling_fields, NULL);
 

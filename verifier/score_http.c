@@ -424,6 +424,11 @@ void score_http_observe(struct score_http *f, const struct score_result *r, uint
     });
 }
 
+void score_http_learner(struct score_http *f, const struct score_learner *l)
+{
+    WITH_LOCK(f, f->snapshot.learner = *l);
+}
+
 void score_http_tick(struct score_http *f)
 {
     struct workpool_stats pool = workpool_stats(f->pool);

@@ -15,6 +15,7 @@
 #ifndef CARAVAN_VERIFIER_SCORE_HTTP_H
 #define CARAVAN_VERIFIER_SCORE_HTTP_H
 
+#include "verifier/score_pages.h"
 #include "verifier/workpool.h"
 
 #define SCORE_HTTP_REQUESTS 32
@@ -32,6 +33,8 @@ void score_http_use(struct score_http *f, struct workpool *pool);
 void score_http_plugins(struct score_http *f);    // what the pool's plug-ins offer has changed
 // From now on /healthz is fine. detail: "sandbox=full".
 void score_http_ready(struct score_http *f, const char *detail);
+// How it stands with the learner, for the pages.
+void score_http_learner(struct score_http *f, const struct score_learner *l);
 // A job of the pool that came another way, for /metrics.
 void score_http_observe(struct score_http *f, const struct score_result *r, uint32_t elapsed_us);
 // Several times a second: what found the pool full is tried again, and requests whose client went

@@ -125,6 +125,12 @@ static void put_metrics(struct page *p, const struct score_snapshot *s)
            s->requests_waiting);
     number(p, "verifier_items_total", "counter", "Items of answered requests.", s->items_total);
     put_latency(p, s);
+    if (s->learner.present) {
+        number(p, "verifier_greeted", "gauge", "1 once the learner has answered.",
+               s->learner.greeted);
+        number(p, "verifier_jobs_held", "gauge", "The learner's jobs, scored ones included.",
+               s->learner.held);
+    }
 }
 
 static char *metrics(const struct score_snapshot *s)
@@ -170,6 +176,16 @@ static json_t *plugins_in(const struct score_snapshot *s, const char *key)
     return list ? list : json_array();
 }
 
+static json_t *learner(const struct score_learner *l)
+{
+    if (!l->present) {
+        return json_null();
+    }
+    double since_s = (double)(clock_mono_ms() - l->heard_ms) / 1e3;
+    return json_pack("{s:b, s:o, s:I}", "greeted", l->greeted, "heard_s",
+                     l->heard_ms ? json_real(since_s) : json_null(), "held", (json_int_t)l->held);
+}
+
 static char *status(const struct score_snapshot *s)
 {
     json_t *unscored = json_object();
@@ -189,6 +205,7 @@ static char *status(const struct score_snapshot *s)
         (json_int_t)s->requests_scored, "invalid", (json_int_t)s->requests_invalid, "busy",
         (json_int_t)s->requests_busy, "gone", (json_int_t)s->requests_gone, "items",
         (json_int_t)s->items_total);
+    json_object_set_new(v, "learner", learner(&s->learner));
     json_object_set_new(v, "plugins_refused", plugins_in(s, "refused"));
     return dump(v, JSON_INDENT(1));
 }

@@ -22,8 +22,16 @@ enum score_cause {
 
 #define SCORE_PAGES_BUCKETS 12    // of job latencies, the last without an upper end
 
+// The conversation with a learner; present false: there is none, jobs come over HTTP alone.
+struct score_learner {
+    bool present, greeted;
+    uint64_t heard_ms;    // last answer to a hello or a heartbeat, monotonic; 0 = never
+    size_t held;          // jobs of it
+};
+
 struct score_snapshot {
     bool ready, stopping;
+    struct score_learner learner;
     char detail[64];    // "sandbox=full"
     uint64_t start_ms;
     struct workpool_stats pool;

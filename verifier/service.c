@@ -65,6 +65,7 @@ struct service {
     char detail[64];
     struct held *held;
     size_t n_held;
+    uint64_t heard_ms;      // last answer to a hello or a heartbeat
     bool checks_changed;    // since the last hello
     bool pool_ready, hello_call, lease_call, heartbeat_call, stopping;
     int closing;    // parts still to close before the loop may end
@@ -305,6 +306,7 @@ static void on_welcome(void *arg, enum err e, const struct msg *reply, const cha
         fail(s, e, "the learner refuses this verifier", text);
         return;
     }
+    s->heard_ms = clock_mono_ms();
     e = session_welcome(&s->session, s->bus, &reply->welcome, &why);
     if (e) {
         fail(s, e, "start", why.text);
@@ -361,6 +363,7 @@ static void on_heartbeat(void *arg, enum err e, const struct msg *reply, const c
     if (e || s->stopping) {
         return;
     }
+    s->heard_ms = clock_mono_ms();
     const struct msg_heartbeat_reply *r = &reply->heartbeat_reply;
     for (size_t i = 0; i < r->n_abandon; i++) {
         struct held *h = find_held(s, r->abandon[i]);
@@ -423,6 +426,8 @@ static void on_tick(uv_timer_t *t)
         return;
     }
     if (s->http) {
+        struct score_learner l = {s->bus != NULL, s->session.greeted, s->heard_ms, s->n_held};
+        score_http_learner(s->http, &l);
         score_http_tick(s->http);
     }
     if (!s->session.greeted || s->checks_changed) {

@@ -73,18 +73,27 @@ enum err cpu_device_open(const char *kind, struct pool *pool, struct device **ou
     d->base.pool = pool;
     d->base.state = d;
     d->isa = isa->name;
-    void *panels = NULL, *stats = NULL, *partials = NULL;
-    if (cpu_alloc(&d->base, sizeof(float) * DW_ROWS * DW_COLS, &panels, why) != ERR_OK ||
-        cpu_alloc(&d->base, sizeof *d->stats * STATS_MAX, &stats, why) != ERR_OK ||
-        cpu_alloc(&d->base, sizeof *d->partials * PARTIALS_MAX, &partials, why) != ERR_OK) {
-        cpu_release(&d->base, panels);
-        cpu_release(&d->base, stats);
-        free(d);
-        return ERR_NOMEM;
+    size_t threads = (size_t)pool_threads(pool);
+    const struct {
+        void *to;    // a pointer in d
+        size_t bytes;
+    } scratch[] = {
+        {&d->dw_panels, sizeof(float) * DW_ROWS * DW_COLS},
+        {&d->stats, sizeof *d->stats * STATS_MAX},
+        {&d->pieces, sizeof(float) * STATS_MAX * VOCAB_PIECES},
+        {&d->logits, sizeof(float) * threads * HEAD_TASK_ROWS * VOCAB_BLOCK},
+        {&d->at_target, sizeof(float) * STATS_MAX},
+        {&d->partials, sizeof *d->partials * PARTIALS_MAX},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(scratch); i++) {
+        void *p = NULL;
+        e = cpu_alloc(&d->base, scratch[i].bytes, &p, why);
+        if (e != ERR_OK) {
+            cpu_device_close(&d->base);
+            return e;
+        }
+        memcpy(scratch[i].to, &p, sizeof p);
     }
-    d->dw_panels = panels;
-    d->stats = stats;
-    d->partials = partials;
     *out = &d->base;
     return ERR_OK;
 }
@@ -94,6 +103,9 @@ void cpu_device_close(struct device *d)
     struct cpu_device *c = d->state;
     cpu_release(d, c->dw_panels);
     cpu_release(d, c->stats);
+    cpu_release(d, c->pieces);
+    cpu_release(d, c->logits);
+    cpu_release(d, c->at_target);
     cpu_release(d, c->partials);
     free(c);
 }

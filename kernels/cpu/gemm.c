@@ -162,13 +162,9 @@ static void run_tile(const struct gemm_args *a, tile_fn *fn, size_t r, size_t ro
     }
 }
 
-static void gemm_task(void *arg, size_t chunk, int thread)
+// Rows first .. last - 1 times panels p .. p_end - 1.
+static void run_tiles(const struct gemm_args *a, size_t first, size_t last, size_t p, size_t p_end)
 {
-    (void)thread;
-    const struct gemm_args *a = arg;
-    size_t first = chunk % a->row_blocks * a->rows, last = MIN(a->R, first + a->rows);
-    size_t p = chunk / a->row_blocks * a->panels;
-    size_t p_end = MIN(cpu_div_up(a->N, LANES), p + a->panels);
     const struct tile_set *sets = last - first < ARRAY_LEN(few) + 1 ? few : many;
     size_t tiles = cpu_div_up(last - first, TILE_MAX_ROWS);
     for (size_t width = 1; p < p_end; p += width) {
@@ -186,6 +182,25 @@ static void gemm_task(void *arg, size_t chunk, int thread)
             r += rows;
         }
     }
+}
+
+static void gemm_task(void *arg, size_t chunk, int thread)
+{
+    (void)thread;
+    const struct gemm_args *a = arg;
+    size_t first = chunk % a->row_blocks * a->rows, p = chunk / a->row_blocks * a->panels;
+    run_tiles(a, first, MIN(a->R, first + a->rows), p, MIN(cpu_div_up(a->N, LANES), p + a->panels));
+}
+
+void OP(gemm_columns)(enum dtype t, size_t R, size_t N, size_t K, const float *x, size_t ldx,
+                      const void *packed, float *out, size_t ldo)
+{
+    struct gemm_args a = {.t = t, .R = R, .N = N, .K = K, .ldx = ldx, .ldo = ldo};
+    a.panel = cpu_packed_bytes(t, LANES, K);
+    a.x = x;
+    a.packed = packed;
+    a.out = out;
+    run_tiles(&a, 0, R, 0, cpu_div_up(N, LANES));
 }
 
 void OP(gemm)(struct device *d, enum dtype t, enum gemm_mode mode, size_t R, size_t N, size_t K,

@@ -27,6 +27,9 @@ enum {
     DW_ROWS = 256,    // gemm_dw: rows per pass; a packed panel of 256 x 16 floats stays in L1
     DW_COLS = 512,    // gemm_dw: columns of x packed at a time
     VOCAB_BLOCK = 1024,
+    VOCAB_PIECE = 64,
+    VOCAB_PIECES = VOCAB_BLOCK / VOCAB_PIECE,
+    HEAD_TASK_ROWS = 64,    // head_sample: rows of a task, whose logits of one block stay in L2
     STATS_MAX = 8192,       // vocabulary blocks in flight in sample and score: DEVICE_MAX_VOCAB /
                             // VOCAB_BLOCK at least
     PARTIALS_MAX = 8192,    // sum_squares: blocks per pass
@@ -45,6 +48,9 @@ struct cpu_device {
     const char *isa;
     float *dw_panels;             // DW_ROWS * DW_COLS
     struct vocab_stats *stats;    // STATS_MAX
+    float *pieces;                // STATS_MAX * VOCAB_PIECES
+    float *logits;                // threads * HEAD_TASK_ROWS * VOCAB_BLOCK
+    float *at_target;             // STATS_MAX
     double *partials;             // PARTIALS_MAX
 };
 
@@ -88,6 +94,9 @@ void OP(rmsnorm)(struct device *d, size_t R, size_t C, const float *x, size_t ld
                  float eps, float *out, size_t ldo, float *rstd);
 void OP(gemm)(struct device *d, enum dtype t, enum gemm_mode mode, size_t R, size_t N, size_t K,
               const float *x, size_t ldx, const void *packed, float *out, size_t ldo);
+// One thread's share of gemm: N columns from the start of `packed`, all R rows.
+void OP(gemm_columns)(enum dtype t, size_t R, size_t N, size_t K, const float *x, size_t ldx,
+                      const void *packed, float *out, size_t ldo);
 void OP(rope)(struct device *d, size_t R, size_t heads, size_t D, float *x, size_t ldx,
               const int32_t *pos, const float *table, int inverse);
 void OP(attention)(struct device *d, size_t R, size_t H, size_t G, size_t D, float scale,
@@ -101,6 +110,9 @@ void OP(swiglu)(struct device *d, size_t R, size_t F, const float *gate, const f
                 float *out, size_t ldo);
 void OP(sample)(struct device *d, size_t R, size_t V, const float *logits, size_t ldl,
                 const struct sample_spec *spec, struct sample_out *out);
+void OP(head_sample)(struct device *d, enum dtype t, size_t R, size_t V, size_t C, const float *x,
+                     size_t ldx, const void *packed, float *logits, const struct sample_spec *spec,
+                     struct sample_out *out);
 void OP(gemm_dw)(struct device *d, size_t R, size_t N, size_t K, const float *dy, size_t ldy,
                  const float *x, size_t ldx, float *dw);
 void OP(rmsnorm_backward)(struct device *d, size_t R, size_t C, const float *x, size_t ldx,

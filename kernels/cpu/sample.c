@@ -1,118 +1,22 @@
 // sample.c: from a row of logits to a token, its log-probability, the entropy; and the gradient of
 // the log-probability.
 //
-// In vocabulary blocks of 1024: block max of the logits, then with d = (x - max) / T the sums of
-// exp(d) and of exp(d) d in 16 lanes; then, in double and in the order of the blocks, everything
-// relative to the row's max m:
-//     S = sum exp((x - m) / T);  A = sum exp((x - m) / T) (x - m) / T
-//     lse = m / T + log S;  logp = (x[token] - m) / T - log S;  entropy = log S - A / S
-// The subtraction comes before the division because it is exact where it matters: adding a constant
-// to all logits then costs no accuracy.
-// `sample` and `score` share all of it, so a token scored later gets the bits it was drawn with.
+// What a score is, and how a draw finds its token, is in vocab.h, which the fused head shares: a token
+// scored later gets the bits it was drawn with, whichever of the three ops does it.
 //
-// A draw inverts the CDF in vocabulary order: whole blocks by their sums, then the block's
-// elements. With top-k or top-p the weights of the kept tokens are summed one by one in double.
+// With top-k, top-p or min-p the weights of the kept tokens are summed one by one in double.
 // What is kept is a `cut`: every x above a threshold and the first so many equal to it. The
 // threshold is found by radix selection over the order-preserving integer image of x (11 + 11 + 10
 // bits), counting tokens for top-k and mass for top-p, so ties are settled by index and no sort is
-// needed.
+// needed. Min-p needs no selection: p >= min_p p_max is x >= m + T log min_p, whatever the other
+// two have left, because renormalising changes both sides alike.
 
-#include "kernels/cpu/mathfun.h"
-#include "kernels/cpu/ops.h"
+#include "kernels/cpu/vocab.h"
 
 struct row_view {
+    struct vocab_row v;
     const float *x;    // logits (V)
-    size_t V, n_blocks;
-    float T;
-    const struct vocab_stats *stats;    // (n_blocks)
-    float max;
-    double S, A;
 };
-
-static size_t block_len(size_t V, size_t b)
-{
-    return MIN(V - b * VOCAB_BLOCK, (size_t)VOCAB_BLOCK);
-}
-
-// x for n <= 1024 elements, padded with -inf to a multiple of 16. Returns the largest.
-static float load_block(const float *x, size_t n, float *t)
-{
-    v16 max = v16_set1(-INFINITY);
-    for (size_t i = 0; i < n; i += LANES) {
-        v16 v = v16_load_fill(x + i, MIN(n - i, (size_t)LANES), -INFINITY);
-        v16_store(t + i, v);
-        max = v16_max(max, v);
-    }
-    return v16_hmax(max);
-}
-
-// exp(d) in place, d = (t - max) / T; d is kept away from -inf so that 0 * d stays 0.
-static void exp_block(float *t, size_t n, float T, struct vocab_stats *s)
-{
-    v16 max = v16_set1(s->max), far = v16_set1(-200.0f), vT = v16_set1(T);
-    v16 sum = v16_zero(), dot = v16_zero();
-    for (size_t i = 0; i < n; i += LANES) {
-        v16 d = v16_max(far, v16_div(v16_sub(v16_load(t + i), max), vT));
-        v16 e = v16_exp(d);
-        v16_store(t + i, e);
-        sum = v16_add(sum, e);
-        dot = v16_fma(e, d, dot);
-    }
-    s->sum = v16_sum(sum);
-    s->dot = v16_sum(dot);
-}
-
-static struct vocab_stats block_stats(const float *x, size_t n, float T)
-{
-    float t[VOCAB_BLOCK];
-    struct vocab_stats s = {.max = load_block(x, n, t)};
-    if (s.max > -INFINITY) {
-        exp_block(t, n, T, &s);
-    } else if (s.max != -INFINITY) {
-        s.sum = s.dot = NAN;
-    }
-    return s;
-}
-
-// The weight of block b's elements in terms of the row's max.
-static double block_factor(const struct row_view *r, size_t b)
-{
-    return (double)mathfun_exp((r->stats[b].max - r->max) / r->T);
-}
-
-static void combine(struct row_view *r)
-{
-    r->max = -INFINITY;
-    for (size_t b = 0; b < r->n_blocks; b++) {
-        r->max = r->stats[b].max > r->max ? r->stats[b].max : r->max;
-    }
-    r->S = r->A = 0.0;
-    for (size_t b = 0; b < r->n_blocks; b++) {
-        const struct vocab_stats *s = &r->stats[b];
-        if (s->sum != 0.0f) {
-            double f = block_factor(r, b);
-            r->S += f * (double)s->sum;
-            r->A += f * ((double)s->dot + (double)s->sum * (double)((s->max - r->max) / r->T));
-        }
-    }
-}
-
-static double row_lse(const struct row_view *r)
-{
-    return (double)r->max / (double)r->T + mathfun_log(r->S);
-}
-
-static float row_logp(const struct row_view *r, int32_t token)
-{
-    double d = ((double)r->x[token] - (double)r->max) / (double)r->T;
-    return (float)(d - mathfun_log(r->S));
-}
-
-static float row_entropy(const struct row_view *r)
-{
-    double h = mathfun_log(r->S) - r->A / r->S;
-    return h < 0.0 ? 0.0f : (float)h;
-}
 
 // ---- choosing a token
 struct cut {
@@ -153,19 +57,19 @@ static void walk_start(struct walk *w, const struct row_view *r)
 static bool walk_next(struct walk *w)
 {
     const struct row_view *r = w->row;
-    if (w->i == r->V) {
+    if (w->i == r->v.V) {
         return false;
     }
     size_t j = w->i % VOCAB_BLOCK;
     if (j == 0) {
-        size_t b = w->i / VOCAB_BLOCK, n = block_len(r->V, b);
-        struct vocab_stats s = r->stats[b];
-        load_block(r->x + w->i, n, w->t);
+        size_t b = w->i / VOCAB_BLOCK, n = vocab_block_len(r->v.V, b);
+        struct vocab_stats s = r->v.stats[b];
+        vocab_load(r->x + w->i, n, w->t);
         memcpy(w->e, w->t, sizeof w->e);
         w->factor = 0.0;
         if (s.max > -INFINITY) {
-            exp_block(w->e, n, r->T, &s);
-            w->factor = block_factor(r, b);
+            vocab_exp(w->e, n, r->v.T, &s, NULL);
+            w->factor = vocab_factor(&r->v, b);
         } else {
             memset(w->e, 0, sizeof w->e);
         }
@@ -246,50 +150,42 @@ static struct cut select_cut(const struct row_view *r, const struct cut *old, en
     return cut;
 }
 
+// Narrows a cut to the tokens with x >= m + T log min_p. All ties at the threshold stay.
+static struct cut min_p_cut(const struct row_view *r, struct cut old, float min_p)
+{
+    double least = (double)r->v.max + (double)r->v.T * mathfun_log((double)min_p);
+    uint32_t key = order_image((float)least);
+    if ((double)(float)least >= least && key > 0) {
+        key--;    // not rounded down below the threshold: a logit equal to it stays
+    }
+    return key >= old.key ? (struct cut){key, 0} : old;
+}
+
 static int32_t greedy(const struct row_view *r)
 {
-    for (size_t i = 0; i < r->V; i++) {
-        if (r->x[i] == r->max) {
+    for (size_t i = 0; i < r->v.V; i++) {
+        if (r->x[i] == r->v.max) {
             return (int32_t)i;
         }
     }
     return 0;
 }
 
-// Inverse CDF over all tokens.
 static int32_t draw_all(const struct row_view *r, float u)
 {
-    double goal = (double)u * r->S, sum = 0.0;
-    size_t last = SIZE_MAX, b = 0;
-    for (; b < r->n_blocks; b++) {
-        double mass = r->stats[b].sum != 0.0f ? block_factor(r, b) * (double)r->stats[b].sum : 0.0;
-        if (mass > 0.0) {
-            last = b;
-            if (sum + mass > goal) {
-                break;
-            }
-            sum += mass;
-        }
+    struct vocab_mark m = {.block = 0};
+    if (!vocab_find_block(&r->v, u, &m)) {
+        return 0;
     }
-    if (last == SIZE_MAX) {
-        return greedy(r);    // NaN logits
-    }
-    float e[VOCAB_BLOCK];
-    struct vocab_stats s = r->stats[last];
-    size_t first = last * VOCAB_BLOCK, n = block_len(r->V, last), token = 0;
-    load_block(r->x + first, n, e);
-    exp_block(e, n, r->T, &s);
-    double factor = block_factor(r, last);
-    for (size_t i = 0; i < n; i++) {
-        if (e[i] > 0.0f) {
-            token = i;
-            sum += factor * (double)e[i];
-            if (sum > goal && b < r->n_blocks) {
-                break;
-            }
-        }
-    }
-    return (int32_t)(first + token);
+    float e[VOCAB_BLOCK], pieces[VOCAB_PIECES];
+    struct vocab_stats s = r->v.stats[m.block];
+    size_t first = m.block * VOCAB_BLOCK, n = vocab_block_len(r->v.V, m.block);
+    vocab_load(r->x + first, n, e);
+    vocab_exp(e, n, r->v.T, &s, pieces);
+    vocab_find_piece(&r->v, pieces, &m);
+    size_t start = m.piece * VOCAB_PIECE;
+    size_t token = vocab_find_token(&r->v, e + start, MIN(n - start, (size_t)VOCAB_PIECE), &m);
+    return (int32_t)(first + start + token);
 }
 
 // The same over the tokens inside a cut; *kept = their mass.
@@ -313,30 +209,33 @@ static int32_t draw_cut(const struct row_view *r, const struct cut *c, float u, 
             sum += w.weight;
         }
     }
-    double share = total / r->S;
+    double share = total / r->v.S;
     *kept = share < 1.0 ? (float)share : 1.0f;
-    return token >= 0 ? token : greedy(r);
+    return token >= 0 ? token : 0;
 }
 
 static struct sample_out choose(const struct row_view *r, const struct sample_spec *s)
 {
     struct sample_out out = {.token = s->target, .kept = 1.0f};
     if (s->target >= 0) {
-        CHECK((size_t)s->target < r->V);
+        CHECK((size_t)s->target < r->v.V);
     } else if (s->temperature == 0.0f) {
         out.token = greedy(r);
     } else {
         struct cut cut = KEEP_ALL;
-        if (s->top_k > 0 && (size_t)s->top_k < r->V) {
+        if (s->top_k > 0 && (size_t)s->top_k < r->v.V) {
             cut = select_cut(r, &cut, GOAL_COUNT, (double)s->top_k);
         }
         if (s->top_p < 1.0f) {
             cut = select_cut(r, &cut, GOAL_MASS, (double)s->top_p);
         }
+        if (s->min_p > 0.0f) {
+            cut = min_p_cut(r, cut, s->min_p);
+        }
         out.token = cut.ties == SIZE_MAX ? draw_all(r, s->u) : draw_cut(r, &cut, s->u, &out.kept);
     }
-    out.logp = row_logp(r, out.token);
-    out.entropy = row_entropy(r);
+    out.logp = vocab_logp(&r->v, r->x[out.token]);
+    out.entropy = vocab_entropy(&r->v);
     return out;
 }
 
@@ -372,7 +271,9 @@ static void stats_task(void *arg, size_t chunk, int thread)
     size_t end = MIN(a->n_blocks, first + BLOCKS_PER_TASK);
     for (size_t b = first; b < end; b++) {
         const float *x = a->logits + r * a->ldl + b * VOCAB_BLOCK;
-        a->stats[r * a->n_blocks + b] = block_stats(x, block_len(a->V, b), row_temperature(a, r));
+        float t[VOCAB_BLOCK];
+        a->stats[r * a->n_blocks + b] =
+            vocab_block_stats(x, vocab_block_len(a->V, b), row_temperature(a, r), t, NULL);
     }
 }
 
@@ -380,19 +281,17 @@ static void finish_task(void *arg, size_t r, int thread)
 {
     (void)thread;
     const struct score_args *a = arg;
-    struct row_view row = {.x = a->logits + r * a->ldl, .V = a->V, .n_blocks = a->n_blocks};
-    row.T = row_temperature(a, r);
-    row.stats = a->stats + r * a->n_blocks;
-    combine(&row);
+    struct row_view row = {.x = a->logits + r * a->ldl};
+    row.v = vocab_row(a->V, row_temperature(a, r), a->stats + r * a->n_blocks);
     if (a->spec != NULL) {
         a->out[r] = choose(&row, &a->spec[r]);
         return;
     }
     CHECK(a->target[r] >= 0 && (size_t)a->target[r] < a->V);
-    a->logp[r] = row_logp(&row, a->target[r]);
-    a->lse[r] = (float)row_lse(&row);
+    a->logp[r] = vocab_logp(&row.v, row.x[a->target[r]]);
+    a->lse[r] = (float)vocab_lse(&row.v);
     if (a->entropy != NULL) {
-        a->entropy[r] = row_entropy(&row);
+        a->entropy[r] = vocab_entropy(&row.v);
     }
 }
 

@@ -26,6 +26,7 @@ const struct device_ops OP(table) = {
     .gather_rows = OP(gather_rows),
     .swiglu = OP(swiglu),
     .sample = OP(sample),
+    .head_sample = OP(head_sample),
     .gemm_dw = OP(gemm_dw),
     .rmsnorm_backward = OP(rmsnorm_backward),
     .attention_backward = OP(attention_backward),

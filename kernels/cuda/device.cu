@@ -32,6 +32,7 @@ static const struct device_ops cuda_table = {
     .gather_rows = cuda_gather_rows,
     .swiglu = cuda_swiglu,
     .sample = cuda_sample,
+    .head_sample = cuda_head_sample,
     .gemm_dw = cuda_gemm_dw,
     .rmsnorm_backward = cuda_rmsnorm_backward,
     .attention_backward = cuda_attention_backward,

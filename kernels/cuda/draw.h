@@ -1,6 +1,7 @@
 // draw.h: drawing one token from a row, by all threads of its block. Private to score.cu.
 //
-// Without truncation the CDF is inverted as on the CPU, addition by addition. Top-k and top-p find
+// Without truncation the CDF is inverted as on the CPU, addition by addition: a vocabulary block, one
+// of its pieces of 64, a token (kernels/cpu/vocab.h). Top-k and top-p find
 // their threshold by bisection over the order-preserving integer image of x, 32 sums over the row,
 // each in one fixed order; such a sum never decreases when the threshold falls, so bisection is
 // exact for it. What is kept is a `cut`: every x above the threshold, and those equal to it up to an
@@ -13,7 +14,7 @@
 
 struct cut {
     uint32_t key;    // tokens with a larger image are kept
-    size_t last;     // and those equal to it up to this index
+    size_t end;      // and those equal to it before this index
 };
 
 enum goal { GOAL_COUNT, GOAL_MASS };
@@ -31,7 +32,7 @@ DEVICE uint32_t order_image(float x)
 
 DEVICE bool inside(const struct cut *c, uint32_t key, size_t i)
 {
-    return key > c->key || (key == c->key && i <= c->last);
+    return key > c->key || (key == c->key && i < c->end);
 }
 
 // exp((x - m) / T)
@@ -124,7 +125,7 @@ DEVICE struct cut select_cut(const struct row_view *r, const struct cut *old, en
         const double each = weight_of(r, nth_tie(r, old, c.key, 1.0));
         ties = each > 0.0 ? ceil(missing / each) : 1.0;
     }
-    c.last = nth_tie(r, old, c.key, ties > 1.0 ? ties : 1.0);
+    c.end = nth_tie(r, old, c.key, ties > 1.0 ? ties : 1.0) + 1;
     return c;
 }
 
@@ -138,58 +139,84 @@ DEVICE size_t greedy(const struct row_view *r)
     return first == UINT32_MAX ? 0 : first;
 }
 
-// The vocabulary block in which the CDF passes u; *sum: what lies before it. past: it never does,
-// and the block is the last with any mass.
-DEVICE size_t find_block(const struct row_view *r, float u, double *sum, bool *past)
+// Narrows a cut to the tokens with x >= m + T log min_p. All ties at the threshold stay.
+DEVICE struct cut min_p_cut(const struct row_view *r, struct cut old, float min_p)
 {
-    const double goal = (double)u * r->m->S;
-    size_t last = SIZE_MAX;
-    *past = false;
-    for (size_t b = 0; b < r->n_blocks; b++) {
-        const float s = r->m->stats[b].sum;
-        const double mass = s != 0.0f ? r->m->factor[b] * (double)s : 0.0;
-        if (mass > 0.0) {
-            last = b;
-            if (*sum + mass > goal) {
-                return b;
+    const double least = (double)r->m->max + (double)r->T * log_f64((double)min_p);
+    uint32_t key = order_image((float)least);
+    if ((double)(float)least >= least && key > 0) {
+        key--;    // not rounded down below the threshold: a logit equal to it stays
+    }
+    struct cut c = {key, 0};
+    return key >= old.key ? c : old;
+}
+
+// Where a draw stands: the weight before the current place, and the one that it looks for. Rounding
+// may keep the goal out of reach (beyond): then the last place with weight is taken.
+struct mark {
+    double sum, goal;
+    bool beyond;
+};
+
+// The first of n places at which sum + weight passes the goal; SIZE_MAX when none has any weight.
+// Place i weighs by[i] times x[i * step], by NULL standing for `factor`.
+DEVICE size_t find_place(struct mark *m, size_t n, const double *by, double factor, const float *x,
+                         size_t step)
+{
+    size_t last = SIZE_MAX, i = 0;
+    for (; i < n; i++) {
+        const float value = x[i * step];
+        const double weight = value != 0.0f ? (by != NULL ? by[i] : factor) * (double)value : 0.0;
+        if (weight > 0.0) {
+            last = i;
+            if (!m->beyond && m->sum + weight > m->goal) {
+                break;
             }
-            *sum += mass;
+            m->sum += weight;
         }
     }
-    *past = true;
+    m->beyond = m->beyond || i == n;
     return last;
 }
 
-// Inverse CDF over all tokens, by the first thread; the others fill in the exponentials.
+// Sums of the 16 pieces of a block's exponentials, half a warp each.
+DEVICE void sum_pieces(struct row_memory *m)
+{
+    const unsigned piece = thread_index() / LANES, lane = thread_index() % LANES;
+    float sum = 0.0f;
+    for (unsigned i = lane; i < VOCAB_PIECE; i += LANES) {
+        sum += m->e[piece * VOCAB_PIECE + i];
+    }
+    sum = lanes_sum(sum);
+    if (lane == 0) {
+        m->piece[piece] = sum;
+    }
+}
+
+// Inverse CDF over all tokens, by every thread alike; together they form the exponentials.
 DEVICE size_t draw_all(const struct row_view *r, float u)
 {
     struct row_memory *m = r->m;
-    double sum = 0.0;
-    bool past;
-    const size_t b = find_block(r, u, &sum, &past);    // the same for all threads
+    struct mark mark = {0.0, (double)u * m->S, false};
+    const size_t step = sizeof *m->stats / sizeof(float);
+    const size_t b = find_place(&mark, r->n_blocks, m->factor, 0.0, &m->stats[0].sum, step);
     if (b == SIZE_MAX) {
-        return greedy(r);    // NaN logits
+        return 0;    // NaN logits
     }
-    const size_t first = b * VOCAB_BLOCK, n = r->V - first < VOCAB_BLOCK ? r->V - first : VOCAB_BLOCK;
-    for (size_t i = thread_index(); i < n; i += ROW_THREADS) {
-        m->e[i] = exp_f32(vocab_distance(r->x[first + i], m->stats[b].max, r->T));
-    }
-    sync_block();
-    if (thread_index() == 0) {
-        const double goal = (double)u * m->S, factor = m->factor[b];
-        m->found = first;
-        for (size_t i = 0; i < n; i++) {
-            if (m->e[i] > 0.0f) {
-                m->found = first + i;
-                sum += factor * (double)m->e[i];
-                if (sum > goal && !past) {
-                    break;
-                }
-            }
-        }
+    const size_t first = b * VOCAB_BLOCK, left = r->V - first;
+    for (size_t i = thread_index(); i < VOCAB_BLOCK; i += ROW_THREADS) {
+        const float x = i < left ? r->x[first + i] : -INFINITY;
+        m->e[i] = exp_f32(vocab_distance(x, m->stats[b].max, r->T));
     }
     sync_block();
-    return m->found;
+    sum_pieces(m);
+    sync_block();
+    const double factor = m->factor[b];
+    size_t piece = find_place(&mark, VOCAB_PIECES, NULL, factor, m->piece, 1);
+    piece = piece != SIZE_MAX ? piece : 0;
+    const float *e = m->e + piece * VOCAB_PIECE;
+    const size_t i = find_place(&mark, VOCAB_PIECE, NULL, factor, e, 1);
+    return first + piece * VOCAB_PIECE + (i != SIZE_MAX ? i : 0);
 }
 
 // The token inside `c` at which the sum passes u * total, by one thread. SIZE_MAX: no mass.
@@ -243,7 +270,7 @@ DEVICE size_t draw_cut(const struct row_view *r, const struct cut *c, float u, f
     const double share = m->total / m->S;
     *kept = share < 1.0 ? (float)share : 1.0f;
     const size_t token = m->found;
-    return token != SIZE_MAX ? token : greedy(r);
+    return token != SIZE_MAX ? token : 0;
 }
 
 // The token of one row; *kept: the mass left by truncation. The same for all threads of the block.
@@ -263,7 +290,10 @@ DEVICE size_t draw_token(const struct row_view *r, const struct sample_spec *s, 
     if (s->top_p < 1.0f) {
         c = select_cut(r, &c, GOAL_MASS, (double)s->top_p);
     }
-    return c.key == 0 && c.last == SIZE_MAX ? draw_all(r, s->u) : draw_cut(r, &c, s->u, kept);
+    if (s->min_p > 0.0f) {
+        c = min_p_cut(r, c, s->min_p);
+    }
+    return c.end == SIZE_MAX ? draw_all(r, s->u) : draw_cut(r, &c, s->u, kept);
 }
 
 #endif

@@ -98,6 +98,9 @@ void cuda_attention_backward(struct device *d, size_t R, size_t H, size_t G, siz
 // ---- score.cu, sample.cu
 void cuda_sample(struct device *d, size_t R, size_t V, const float *logits, size_t ldl,
                  const struct sample_spec *spec, struct sample_out *out);
+void cuda_head_sample(struct device *d, enum dtype t, size_t R, size_t V, size_t C, const float *x,
+                      size_t ldx, const void *packed, float *logits,
+                      const struct sample_spec *spec, struct sample_out *out);
 void cuda_score(struct device *d, size_t R, size_t V, const float *logits, size_t ldl,
                 float temperature, const int32_t *target, float *logp, float *entropy, float *lse);
 void cuda_score_backward(struct device *d, size_t R, size_t V, float *logits, size_t ldl,

@@ -1,5 +1,5 @@
 // score.cu: from rows of logits to tokens, log-probabilities and entropies; and the gradient of a
-// log-probability. The definition is that of kernels/cpu/sample.c; log-probs, entropies and draws
+// log-probability. The definition is that of kernels/cpu/vocab.h; log-probs, entropies and draws
 // without truncation have the CPU's bits.
 //
 //   vocab_stats   a block per 1024 logits of a row: their maximum, then sums of exp(d) and exp(d) d
@@ -175,6 +175,15 @@ void cuda_sample(struct device *d, size_t R, size_t V, const float *logits, size
         out[r].kept = rows[r].kept;
     }
     free(rows);
+}
+
+// Logits are stored: memory that a GPU has, and what makes one kernel of the head's product.
+void cuda_head_sample(struct device *d, enum dtype t, size_t R, size_t V, size_t C, const float *x,
+                      size_t ldx, const void *packed, float *logits,
+                      const struct sample_spec *spec, struct sample_out *out)
+{
+    cuda_gemm(d, t, GEMM_SET, R, V, C, x, ldx, packed, logits, V);
+    cuda_sample(d, R, V, logits, V, spec, out);
 }
 
 void cuda_score(struct device *d, size_t R, size_t V, const float *logits, size_t ldl,

@@ -2,7 +2,7 @@
 // a block's threads, and the entry to drawing. Private to kernels/cuda/.
 //
 // A block of ROW_THREADS threads owns a row. Its shared memory holds the statistics of the row's
-// vocabulary blocks (kernels/cpu/sample.c explains them) and, while a token is drawn, the
+// vocabulary blocks (kernels/cpu/vocab.h explains them) and, while a token is drawn, the
 // exponentials of one vocabulary block.
 #ifndef CARAVAN_KERNELS_CUDA_VOCAB_H
 #define CARAVAN_KERNELS_CUDA_VOCAB_H
@@ -10,6 +10,7 @@
 #include "kernels/cuda/math.h"
 #include "kernels/cuda/ops.h"
 
+enum { VOCAB_PIECE = 64, VOCAB_PIECES = 16 };    // VOCAB_BLOCK / VOCAB_PIECE
 enum { ROW_THREADS = 256, MAX_BLOCKS = 1024 /* DEVICE_MAX_VOCAB / VOCAB_BLOCK */ };
 
 struct vocab_stats {    // of one block of logits x
@@ -23,7 +24,7 @@ struct row_memory {
     double factor[MAX_BLOCKS];    // exp((block max - row max) / T)
     double sum[ROW_THREADS];      // of reductions
     uint32_t least[ROW_THREADS];
-    float e[VOCAB_BLOCK];
+    float e[VOCAB_BLOCK], piece[VOCAB_PIECES];
     // the row
     float max;
     double S, A;

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 // clang-format on
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +25,7 @@ struct outcome {
     struct msg_segment seg[8];
     size_t n_seg;
     uint32_t finish;
+    double kept_mass;
 };
 
 struct bench {
@@ -38,8 +40,11 @@ static void on_done(void *arg, const struct engine_sample *s)
 {
     struct bench *b = arg;
     struct outcome *o = &b->done[b->n_done++];
-    *o = (struct outcome){
-        .id = s->sample_id, .n = s->n_tokens, .n_seg = s->n_segments, .finish = s->finish};
+    *o = (struct outcome){.id = s->sample_id,
+                          .n = s->n_tokens,
+                          .n_seg = s->n_segments,
+                          .finish = s->finish,
+                          .kept_mass = s->kept_mass};
     memcpy(o->tokens, s->tokens, s->n_tokens * sizeof *o->tokens);
     memcpy(o->logprobs, s->logprobs, s->n_tokens * sizeof *o->logprobs);
     memcpy(o->seg, s->segments, s->n_segments * sizeof *o->seg);
@@ -342,7 +347,44 @@ static void impossible_work_is_refused(void **state)
     g.prompt = prompt;
     g.sampling.temperature = -1;
     assert_int_equal(engine_add(e, &g, NULL, 0, &why), ERR_INVALID);
+    g.sampling.temperature = 1;
+    g.sampling.min_p = NAN;
+    assert_int_equal(engine_add(e, &g, NULL, 0, &why), ERR_INVALID);
     assert_int_equal(engine_live(e), 0);
+    engine_destroy(e);
+}
+
+// A truncated sampler draws from another distribution than the one that is trained: how much it
+// leaves is reported, a sample's mean as well as the sum over all.
+static void min_p_is_obeyed_and_the_kept_mass_reported(void **state)
+{
+    struct bench *b = *state;
+    struct engine *e = make_engine(b, 4, 64, 256);
+    engine_swap(e, b->w[0], 1);
+    uint32_t prompt[5];
+    tiny_tokens(&b->tiny, 1, prompt, 5);
+    for (uint64_t id = 1; id <= 3; id++) {
+        static const float min_p[] = {0.0f, 0.6f, 1.0f};
+        struct msg_group g = {
+            .group_id = id,
+            .prompt = prompt,
+            .n_prompt = 5,
+            .sample_ids = &id,
+            .n_samples = 1,
+            .sampling = {.max_tokens = 8, .temperature = 1, .top_p = 1, .min_p = min_p[id - 1]}};
+        assert_int_equal(engine_add(e, &g, NULL, 0, NULL), ERR_OK);
+    }
+    run_until_idle(e);
+    const struct outcome *all = outcome_of(b, 1), *some = outcome_of(b, 2), *one = outcome_of(b, 3);
+    assert_true(all->kept_mass == 1.0);
+    assert_true(some->kept_mass < 1.0 && one->kept_mass < some->kept_mass);
+    double likeliest = 0.0;    // with min_p 1 what is left is the token drawn
+    for (size_t i = 0; i < one->n; i++) {
+        likeliest += exp((double)one->logprobs[i]) / (double)one->n;
+    }
+    assert_true(fabs(one->kept_mass - likeliest) < 1e-6);
+    double sum = (double)engine_get_stats(e)->kept_mass_e6 / 1e6;
+    assert_true(fabs(sum - 8.0 * (all->kept_mass + some->kept_mass + one->kept_mass)) < 1e-4);
     engine_destroy(e);
 }
 
@@ -369,6 +411,7 @@ int main(void)
         cmocka_unit_test(pinned_groups_keep_their_version),
         cmocka_unit_test(abandoned_samples_leave_no_trace),
         cmocka_unit_test(impossible_work_is_refused),
+        cmocka_unit_test(min_p_is_obeyed_and_the_kept_mass_reported),
         cmocka_unit_test(a_small_cache_only_slows_down),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -236,6 +236,9 @@ static void bench_rest(struct device *d, const char *kind)
     spec[0].top_p = 0.9f;
     spec[0].top_k = 50;
     TIME(kind, "sample top-k top-p, 1 row", o->sample(d, 1, VOCAB, logits, VOCAB, spec, out));
+    spec[0] = spec[1];
+    spec[0].min_p = 0.1f;
+    TIME(kind, "sample min-p, 1 row", o->sample(d, 1, VOCAB, logits, VOCAB, spec, out));
     TIME(kind, "score, 64 rows",
          o->score(d, R, VOCAB, logits, VOCAB, 1.0f, target, logp, entropy, lse));
     TIME(kind, "score_backward, 64 rows",

@@ -285,6 +285,12 @@ static void rules_between_keys_are_held(void **state)
         {"learner:\n  http: localhost:65536", "0..65535"},
         {"learner:\n  http: \"\"", "HOST:PORT"},
         {"optim:\n  schedule: linear", "stop.steps"},
+        {"optim:\n  schedule: cosine", "'optim.schedule: cosine' has fallen"},
+        {"optim:\n  lr_min_ratio: 1.5", "optim.lr_min_ratio"},
+        {"loss:\n  kl_estimator: k5", "loss.kl_estimator"},
+        {"loss:\n  dual_clip: 0.5", "loss.dual_clip: 0.5"},
+        {"loss:\n  dual_clip: 3\n  policy: cispo", "loss.dual_clip: 3"},
+        {"loss:\n  policy: ppo", "loss.policy"},
         {"eval:\n  every_steps: 5\ndata:\n  eval_n: 0", "data.eval_n"},
         {"run_dir: "
          "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
@@ -297,6 +303,8 @@ static void rules_between_keys_are_held(void **state)
     (void)parsed("learner:\n  listen: tcp://localhost:5555");
     (void)parsed("learner:\n  listen: tcp://10.0.0.1:5555\n  token_file: secret");
     (void)parsed("optim:\n  schedule: linear\nstop:\n  steps: 10");
+    (void)parsed("optim:\n  schedule: cosine\n  lr_min_ratio: 0.1\nstop:\n  steps: 10");
+    (void)parsed("loss:\n  dual_clip: 3\n  aggregate: dr_grpo");
 }
 
 static void the_model_may_come_from_the_command_line_but_must_come(void **state)

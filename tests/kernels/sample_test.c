@@ -2,7 +2,7 @@
 // later gives the bits it was drawn with.
 //
 // The golden cases (vectors.json and cases.json below $CARAVAN_REFERENCE/sampling) are used where
-// that variable is set; cases with penalties or min-p, which this op does not have, are passed
+// that variable is set; cases with repetition penalties, which this op does not have, are passed
 // over.
 
 #include <math.h>
@@ -136,13 +136,15 @@ static void truncation_of(struct device *d)
         spec.top_k = seed % 2 == 0 ? 1 + (int32_t)kit_below(seed, 1, 200) : 0;
         spec.top_p = seed % 3 == 0 ? 1.0f : 0.05f + 0.9f * (float)kit_below(seed, 2, 100) / 100.0f;
         size_t k = spec.top_k > 0 ? (size_t)spec.top_k : V, n = 0;
+        spec.min_p = seed % 4 < 2 ? 0.0f : expf(-8.0f * (float)kit_below(seed, 3, 100) / 100.0f);
         double all = 0.0, first = 0.0, sum = 0.0;
         for (size_t i = 0; i < V; i++) {
             double w = exp((double)sorted[i]);
             all += w;
             first += i < k ? w : 0.0;
         }
-        while (n < k && (spec.top_p >= 1.0f || n == 0 || sum < (double)spec.top_p * first)) {
+        while (n < k && (spec.top_p >= 1.0f || n == 0 || sum < (double)spec.top_p * first) &&
+               exp((double)sorted[n] - (double)sorted[0]) >= (double)spec.min_p) {
             sum += exp((double)sorted[n++]);
         }
         spec.u = 0.37f;
@@ -162,6 +164,84 @@ static void truncation_keeps_what_sorting_would_keep(void **state)
 {
     (void)state;
     kit_on_every_kind(truncation_of);
+}
+
+// Min-p is a distance below the largest logit, in units of the temperature. The threshold itself
+// stays, all of its ties stay, and whatever top-k and top-p have taken away does not come back.
+static void min_p_keeps_what_is_near_the_most_likely(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < KIT_KINDS; kind++) {
+        struct device *d = kit_open(kit_kinds[kind], 1);
+        if (d == NULL) {
+            continue;
+        }
+        const float x[6] = {logf(0.1f), logf(0.4f), -INFINITY, logf(0.2f), logf(0.1f), logf(0.2f)};
+        double p[6];
+        struct sample_spec spec = PLAIN;
+        spec.min_p = 0.4f;    // 0.1 is a quarter of 0.4, 0.2 a half
+        histogram(d, x, 6, spec, 16, p);
+        assert_true(p[0] == 0.0 && p[2] == 0.0 && p[4] == 0.0);
+        assert_true(p[1] == 0.5 && p[3] == 0.25 && p[5] == 0.25);
+        assert_true(fabs((double)one(d, x, 6, spec).kept - 0.8) < 1e-6);
+        spec.temperature = 2.0f;    // roots of the ratios: 0.5 and 0.71
+        spec.min_p = 0.6f;
+        histogram(d, x, 6, spec, 16, p);
+        assert_true(p[0] == 0.0 && p[1] > 0.0 && p[3] > 0.0 && p[5] > 0.0);
+        spec.top_k = 2;    // the tie of 3 and 5: the lower index
+        histogram(d, x, 6, spec, 16, p);
+        assert_true(p[1] > 0.0 && p[3] > 0.0 && p[5] == 0.0);
+        spec.min_p = 0.8f;
+        histogram(d, x, 6, spec, 16, p);
+        assert_true(p[1] == 1.0);
+        spec = PLAIN;
+        spec.min_p = 1.0f;    // the largest alone, with everything equal to it
+        const float tie[4] = {3.0f, 0.0f, 3.0f, 2.99999f};
+        histogram(d, tie, 4, spec, 16, p);
+        assert_true(p[0] == 0.5 && p[2] == 0.5);
+        kit_close(d);
+    }
+}
+
+// With the other samplers and over several blocks, every path draws the same token and reports the
+// same bits.
+static void min_p_is_the_same_on_every_path(void **state)
+{
+    (void)state;
+    enum { V = 3000, R = 40 };
+    struct sample_out first[R], out[R];
+    int opened = 0;
+    for (int kind = 0; kind < KIT_KINDS; kind++) {
+        struct device *d = kit_open(kit_kinds[kind], 2);
+        if (d == NULL) {
+            continue;
+        }
+        float *logits = kit_random(d, R * V, 7, 4.0f);
+        struct sample_spec spec[R];
+        for (size_t r = 0; r < R; r++) {
+            spec[r] = PLAIN;
+            spec[r].temperature = 0.5f + (float)(r % 4) * 0.3f;
+            spec[r].u = ((float)r + 0.5f) / R;
+            spec[r].min_p = 0.001f * (float)(1 + r * r);
+            spec[r].min_p = spec[r].min_p > 1.0f ? 1.0f : spec[r].min_p;
+            spec[r].top_k = r % 3 == 0 ? 50 : 0;
+            spec[r].top_p = r % 5 == 0 ? 0.7f : 1.0f;
+        }
+        d->ops->sample(d, R, V, logits, V, spec, out);
+        for (size_t r = 0; r < R; r++) {
+            assert_true(out[r].kept > 0.0f && out[r].kept < 1.0f);
+            if (opened == 0) {
+                first[r] = out[r];
+            }
+            assert_int_equal(out[r].token, first[r].token);
+            kit_same_bits("kept", 1, &out[r].kept, &first[r].kept);
+            kit_same_bits("logp", 1, &out[r].logp, &first[r].logp);
+        }
+        opened++;
+        d->ops->release(d, logits);
+        kit_close(d);
+    }
+    assert_true(opened > 0);
 }
 
 // The definition of a log-probability is one: whoever computes it, however many rows are beside it.
@@ -255,8 +335,9 @@ static void nan_logits_of(struct device *d)
     kit_fill(x, 3000, 1, 1.0f);
     x[1700] = NAN;
     struct sample_spec spec = PLAIN;
-    for (int i = 0; i < 4; i++) {
-        spec.u = 0.3f * (float)i;
+    for (int i = 0; i < 5; i++) {
+        spec.u = 0.2f * (float)i;
+        spec.min_p = i == 4 ? 0.5f : 0.0f;
         spec.top_k = i == 1 ? 5 : 0;
         spec.top_p = i == 2 ? 0.5f : 1.0f;
         spec.temperature = i == 3 ? 0.0f : 1.0f;
@@ -268,6 +349,8 @@ static void nan_logits_of(struct device *d)
         x[i] = -INFINITY;
     }
     assert_true(one(d, x, 3000, PLAIN).token < 3000);
+    spec.min_p = 0.5f;
+    assert_true(one(d, x, 3000, spec).token < 3000);
 }
 
 static void nan_logits_give_a_token_and_a_nan(void **state)
@@ -306,7 +389,7 @@ static double param(const json_t *params, const char *name, double otherwise)
 static bool within_our_means(const json_t *c)
 {
     const json_t *p = json_object_get(c, "params");
-    return param(p, "repetition_penalty", 1.0) == 1.0 && param(p, "min_p", 0.0) == 0.0 &&
+    return param(p, "repetition_penalty", 1.0) == 1.0 &&
            !json_is_true(json_object_get(c, "tie_at_boundary"));
 }
 
@@ -317,6 +400,7 @@ static void check_golden(struct device *d, const float *x, size_t V, const json_
     spec.temperature = (float)param(p, "temperature", 1.0);
     spec.top_k = (int32_t)param(p, "top_k", 0.0);
     spec.top_p = (float)param(p, "top_p", 1.0);
+    spec.min_p = (float)param(p, "min_p", 0.0);
     double cdf = 0.0;
     for (size_t i = 0; i < V; i++) {    // drawn just inside both ends of its interval
         double w = number(json_array_get(probs, i));
@@ -383,6 +467,8 @@ int main(void)
         cmocka_unit_test(draws_follow_the_probabilities_in_vocabulary_order),
         cmocka_unit_test(a_large_vocabulary_is_drawn_like_a_small_one),
         cmocka_unit_test(truncation_keeps_what_sorting_would_keep),
+        cmocka_unit_test(min_p_keeps_what_is_near_the_most_likely),
+        cmocka_unit_test(min_p_is_the_same_on_every_path),
         cmocka_unit_test(scoring_gives_the_bits_of_sampling),
         cmocka_unit_test(scores_and_gradients_follow_the_formula),
         cmocka_unit_test(nan_logits_give_a_token_and_a_nan),

@@ -148,6 +148,37 @@ static void samples_without_gradient_are_left_out_but_counted(void **state)
     batcher_plan_destroy(&p);
 }
 
+// Every aggregation divides by figures of the whole step: samples without an advantage count, masked
+// ones do not.
+static void divisors_are_those_of_the_step(void **state)
+{
+    (void)state;
+    const double want[] = {3 + 5, 2 * 3, 2 * 50};
+    for (int a = CONF_AGG_TOKEN_MEAN; a <= CONF_AGG_DR_GRPO; a++) {
+        struct step t;
+        struct batcher_plan p;
+        struct micro_batch m;
+        micro_batch_init(&m);
+        step_init(&t, 40);
+        step_add(&t, 4, 3, (const size_t[]){3, 5, 7});
+        t.samples[0][1].advantage = 0;
+        t.samples[0][2].masked = true;
+        t.s.hyper.aggregate = (enum conf_aggregate)a;
+        t.s.hyper.max_tokens = 50;
+        plan(&t, &p);
+        assert_int_equal(p.samples, 2);
+        assert_true(batcher_divisor(&p, &t.samples[0][0]) == want[a]);
+        assert_int_equal(micro_batch_fill(&m, &p, 0, NULL), ERR_OK);
+        assert_int_equal(m.n, 3);
+        for (size_t i = 0; i < m.n; i++) {
+            assert_true(m.divisor[i] == want[a]);
+            assert_int_equal(m.row_tokens[i], 3);
+        }
+        micro_batch_fini(&m);
+        batcher_plan_destroy(&p);
+    }
+}
+
 static void a_step_without_signal_has_no_micro_batch(void **state)
 {
     (void)state;
@@ -240,6 +271,7 @@ int main(void)
         cmocka_unit_test(a_larger_group_is_split_with_its_prompt_again),
         cmocka_unit_test(a_long_sequence_gets_a_micro_batch_of_its_own),
         cmocka_unit_test(samples_without_gradient_are_left_out_but_counted),
+        cmocka_unit_test(divisors_are_those_of_the_step),
         cmocka_unit_test(a_step_without_signal_has_no_micro_batch),
         cmocka_unit_test(columns_follow_the_outs),
         cmocka_unit_test(bad_values_are_named),

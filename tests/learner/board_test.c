@@ -17,6 +17,7 @@
 
 #include "common/json.h"
 #include "learner/board_internal.h"
+#include "model/utf8.h"
 
 static const char HOSTILE[] = "a\"b\\c\nd\x80\x1b[2J}\xe2\x80\xa8 caravan_up 1";
 
@@ -54,8 +55,8 @@ static void set_peer(struct fixture *f, size_t i, uint8_t who, enum msg_role rol
                              .heard_s = 0.5,
                              .alive = true,
                              .heard = &f->board->heard[i]};
-    board_clean(p->name, sizeof p->name, name, strlen(name));
-    board_clean(p->detail, sizeof p->detail, "avx2", 4);
+    utf8_clean(p->name, sizeof p->name, name, strlen(name));
+    utf8_clean(p->detail, sizeof p->detail, "avx2", 4);
 }
 
 static int setup(void **state)
@@ -476,7 +477,7 @@ static void cleaning_keeps_letters_of_every_script_and_never_cuts_one(void **sta
                  {"123456789012345678901234567890東", "123456789012345678901234567890"}};
     char out[32];
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        board_clean(out, sizeof out, cases[i].in, strlen(cases[i].in));
+        utf8_clean(out, sizeof out, cases[i].in, strlen(cases[i].in));
         assert_string_equal(out, cases[i].out);
     }
 }

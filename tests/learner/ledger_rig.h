@@ -97,19 +97,20 @@ static const struct msg_segment rig_segments[] = {{1, 6}};
 
 static inline struct ledger_group rig_group(uint64_t id, uint64_t first, uint32_t n)
 {
-    return (struct ledger_group){.group_id = id,
-                                 .ordinal = id - 1,
-                                 .task_index = 40 + id,
-                                 .prompt = rig_prompt,
-                                 .n_prompt = 3,
-                                 .prompt_text = msg_text_of("What is 2 + 3?"),
-                                 .dataset = msg_text_of("\"gsm8k\""),
-                                 .ground_truth = msg_text_of("\"5\""),
-                                 .kind = msg_text_of("sum1"),
-                                 .needs = msg_text_of("gsm8k"),
-                                 .sampling = {.max_tokens = 8, .temperature = 1.0f, .top_p = 1.0f},
-                                 .first_sample = first,
-                                 .n_samples = n};
+    return (struct ledger_group){
+        .group_id = id,
+        .ordinal = id - 1,
+        .task_index = 40 + id,
+        .prompt = rig_prompt,
+        .n_prompt = 3,
+        .prompt_text = msg_text_of("What is 2 + 3?"),
+        .dataset = msg_text_of("\"gsm8k\""),
+        .ground_truth = msg_text_of("\"5\""),
+        .kind = msg_text_of("sum1"),
+        .needs = msg_text_of("gsm8k"),
+        .sampling = {.max_tokens = 8, .temperature = 1.0f, .top_p = 1.0f, .min_p = 0.125f},
+        .first_sample = first,
+        .n_samples = n};
 }
 
 static inline struct ledger_receipt rig_receipt(uint64_t sample_id)

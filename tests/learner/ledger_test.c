@@ -28,7 +28,8 @@ static void a_committed_step_reads_back_bit_for_bit(void **state)
     assert_false(s->no_signal);
     assert_int_equal(s->train.version, 1);
     assert_int_equal(s->train.new_version, 2);
-    assert_memory_equal(&s->train.hyper, &want.hyper, sizeof want.hyper);
+    assert_memory_equal(&s->train.hyper, &want.hyper, offsetof(struct train_hyper, kl_estimator));
+    assert_int_equal(s->train.hyper.policy, want.hyper.policy);
     assert_int_equal(s->train.n_groups, 1);
     const struct train_group *g = &s->train.groups[0];
     assert_int_equal(g->n_samples, 2);
@@ -61,6 +62,7 @@ static void live_samples_read_back_with_their_group(void **state)
     assert_int_equal(v->n_samples, 4);
     assert_int_equal(v->groups[0].task_index, 41);
     assert_int_equal(v->groups[0].sampling.max_tokens, 8);
+    assert_float_equal(v->groups[0].sampling.min_p, 0.125f, 0);
     assert_string_equal(v->groups[0].prompt_text.data, "What is 2 + 3?");
     assert_string_equal(v->groups[0].needs.data, "gsm8k");
     const struct ledger_live_sample *s = &v->samples[0];

@@ -46,7 +46,8 @@ static const struct train_hyper ADAMW = {
 
 // ---- schedule and hyper-parameters
 
-static double lr_at(enum conf_schedule kind, int64_t warmup, int64_t stop, uint64_t step)
+static double lr_down_to(double min_ratio, enum conf_schedule kind, int64_t warmup, int64_t stop,
+                         uint64_t step)
 {
     struct conf c;
     memset(&c, 0, sizeof c);
@@ -54,9 +55,15 @@ static double lr_at(enum conf_schedule kind, int64_t warmup, int64_t stop, uint6
     c.schedule = kind;
     c.warmup_steps = warmup;
     c.stop_steps = stop;
+    c.lr_min_ratio = min_ratio;
     struct train_hyper h;
     train_hyper_at(&c, step, &h);
     return h.lr;
+}
+
+static double lr_at(enum conf_schedule kind, int64_t warmup, int64_t stop, uint64_t step)
+{
+    return lr_down_to(0, kind, warmup, stop, step);
 }
 
 static void every_step_of_a_run_learns(void **state)
@@ -69,6 +76,32 @@ static void every_step_of_a_run_learns(void **state)
     assert_true(lr_at(CONF_LR_LINEAR, 2, 10, 10) == 0.25);
     assert_true(lr_at(CONF_LR_LINEAR, 2, 10, 11) == 0);
     assert_true(lr_at(CONF_LR_LINEAR, 2, 0, 11) == 2);
+    assert_true(lr_at(CONF_LR_COSINE, 2, 10, 1) == 1);
+    assert_true(lr_at(CONF_LR_COSINE, 2, 10, 3) == 2);
+    assert_close(lr_at(CONF_LR_COSINE, 2, 10, 7), 1, 1e-15, "half way", 0);
+    assert_true(lr_at(CONF_LR_COSINE, 2, 10, 10) > 0.07);
+    assert_true(lr_at(CONF_LR_COSINE, 2, 10, 11) == 0);
+    assert_true(lr_at(CONF_LR_COSINE, 2, 0, 11) == 2);
+}
+
+// The floor is where a falling schedule ends, not a bound that cuts it off early.
+static void falling_schedules_end_at_their_floor(void **state)
+{
+    (void)state;
+    for (int k = CONF_LR_LINEAR; k <= CONF_LR_COSINE; k++) {
+        enum conf_schedule kind = (enum conf_schedule)k;
+        assert_true(lr_down_to(0.25, kind, 2, 10, 1) == 1);
+        assert_true(lr_down_to(0.25, kind, 2, 10, 3) == 2);
+        assert_close(lr_down_to(0.25, kind, 2, 10, 7), 1.25, 1e-15, "half way", 0);
+        for (uint64_t step = 4; step <= 10; step++) {
+            double is = lr_down_to(0.25, kind, 2, 10, step);
+            assert_true(is < lr_down_to(0.25, kind, 2, 10, step - 1) && is > 0.5);
+        }
+        assert_true(lr_down_to(0.25, kind, 2, 10, 11) == 0.5);
+        assert_true(lr_down_to(0.25, kind, 2, 10, UINT64_MAX) == 0.5);
+        assert_true(lr_down_to(1, kind, 2, 10, 9) == 2);
+    }
+    assert_true(lr_down_to(0.25, CONF_LR_CONSTANT, 2, 10, 50) == 2);
 }
 
 // The reference counts steps from 0 and starts its warm-up at a rate of 0, which we skip.
@@ -81,34 +114,43 @@ static void schedules_agree_with_reference(void **state)
     for (size_t i = 0; i < json_array_size(cases); i++) {
         json_t *c = json_array_get(cases, i);
         const char *kind = json_string_value(json_object_get(c, "kind"));
-        bool linear = strcmp(kind, "linear") == 0;
-        if (!linear && strcmp(kind, "constant_with_warmup") != 0) {
-            continue;
+        bool constant = strcmp(kind, "constant_with_warmup") == 0;
+        if (strcmp(kind, "constant") == 0) {
+            continue;    // without warm-up, whatever warmup_steps says
         }
+        enum conf_schedule schedule = constant                      ? CONF_LR_CONSTANT
+                                      : strcmp(kind, "linear") == 0 ? CONF_LR_LINEAR
+                                                                    : CONF_LR_COSINE;
         double lr[64];
         size_t n = golden_flatten(json_object_get(c, "lr_used_at_step"), lr, 64);
         int64_t warm = json_integer_value(json_object_get(c, "warmup_steps"));
         int64_t total = json_integer_value(json_object_get(c, "total_steps"));
         for (size_t s = 1; s < n; s++) {
-            double is = lr_at(linear ? CONF_LR_LINEAR : CONF_LR_CONSTANT, warm, total, s);
-            assert_close(is, lr[(int64_t)s <= warm || !linear ? s : s - 1], 1e-12, kind, s);
+            double is = lr_at(schedule, warm, total, s);
+            assert_close(is, lr[(int64_t)s <= warm || constant ? s : s - 1], 1e-12, kind, s);
         }
         met++;
     }
-    assert_int_equal(met, 8);
+    assert_int_equal(met, 12);
     json_decref(root);
 }
 
 static void hyper_parameters_come_back_bit_for_bit(void **state)
 {
     (void)state;
-    struct train_hyper h = {1.0 / 3e5, 0.9, 0.95, 1e-8, 0.1, 1.0 / 3, 0.2, .272, 1e-17, 0.7, 2048};
+    struct train_hyper h = {1.0 / 3e5,       0.9,  0.95, 1e-8,       0.1,
+                            1.0 / 3,         0.2,  .272, 1e-17,      0.7,
+                            1.0 / 7,         2048, 512,  CONF_KL_K4, CONF_POLICY_GSPO,
+                            CONF_AGG_DR_GRPO};
     struct train_hyper back;
     memset(&back, 0, sizeof back);
     char *json = train_hyper_print(&h);
     assert_non_null(json);
     assert_int_equal(train_hyper_parse(json, strlen(json), &back, NULL), ERR_OK);
-    assert_memory_equal(&h, &back, sizeof h);
+    assert_memory_equal(&h, &back, offsetof(struct train_hyper, kl_estimator));
+    assert_int_equal(back.kl_estimator, CONF_KL_K4);
+    assert_int_equal(back.policy, CONF_POLICY_GSPO);
+    assert_int_equal(back.aggregate, CONF_AGG_DR_GRPO);
     free(json);
 }
 
@@ -121,8 +163,13 @@ static void damaged_hyper_parameters_are_refused(void **state)
         "[]", "{}", "{\"lr\": \"fast\"}",
         "{\"lr\":1,\"beta1\":0,\"beta2\":0,\"eps\":0,\"weight_decay\":0,\"grad_clip\":0,\"clip_"
         "low\":"
-        "0,\"clip_high\":0,\"kl_beta\":0,\"temperature\":0,\"micro_batch_tokens\":1}"};
-    static const char *const says[] = {"object", "lr", "lr", "temperature"};
+        "0,\"clip_high\":0,\"kl_beta\":0,\"temperature\":0,\"micro_batch_tokens\":1}",
+        "{\"lr\":1,\"beta1\":0,\"beta2\":0,\"eps\":0,\"weight_decay\":0,\"grad_clip\":0,\"clip_"
+        "low\":"
+        "0,\"clip_high\":0,\"kl_beta\":0,\"temperature\":1,\"dual_clip\":0,\"max_tokens\":1,\"kl_"
+        "estimator\":\"k5\",\"micro_batch_"
+        "tokens\":1}"};
+    static const char *const says[] = {"object", "lr", "lr", "temperature", "kl_estimator: 'k5'"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         assert_true(train_hyper_parse(bad[i], strlen(bad[i]), &h, &why) != ERR_OK);
         assert_non_null(strstr(why.text, says[i]));
@@ -312,6 +359,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_step_of_a_run_learns),
+        cmocka_unit_test(falling_schedules_end_at_their_floor),
         cmocka_unit_test(schedules_agree_with_reference),
         cmocka_unit_test(hyper_parameters_come_back_bit_for_bit),
         cmocka_unit_test(damaged_hyper_parameters_are_refused),

@@ -104,6 +104,7 @@ static inline void rig_conf(struct conf *c)
     c->grad_clip = 1;
     c->weight_decay = 0.01;
     c->kl_beta = 0;
+    c->kl_estimator = CONF_KL_K3;
 }
 
 static inline void rig_start(struct rig *r)

@@ -447,8 +447,8 @@ static void garbage_is_answered_with_fault_and_counted(void **state)
     expect_fault(f, &r, "hello", 5, ERR_CORRUPT, "expected a map");
     expect_fault(f, &r, "", 0, ERR_CORRUPT, "ends too early");
     expect_fault(f, &r, "\xdf\xff\xff\xff\xff", 5, ERR_CORRUPT, "4294967295");
-    expect_fault(f, &r, "\x83\0\x03\x01\x01\x02\x07", 7, ERR_VERSION,
-                 "wire version 3, this build speaks 2");
+    expect_fault(f, &r, "\x83\0\x04\x01\x01\x02\x07", 7, ERR_VERSION,
+                 "wire version 4, this build speaks 3");
     expect_fault_for(f, &r, MSG_VERSION, "VERSION: is no request");
     expect_fault_for(f, &r, MSG_WAIT_VERSION, "WAIT_VERSION: belongs on the wait endpoint");
     assert_int_equal(f->n_requests, 0);    // the handler saw none of them

@@ -44,7 +44,7 @@ static const struct msg_group groups[] = {
      .sample_ids = ids,
      .n_samples = ARRAY_LEN(ids),
      .attempt = 1,
-     .sampling = {64, 1.0f, 0.95f, 50},
+     .sampling = {64, 1.0f, 0.95f, 50, 0.05f},
      .pinned_version = 0,
      .lease_ms = 30000},
 };
@@ -211,17 +211,17 @@ static void random_generate_work(struct maker *k, struct msg_generate_work *m)
     struct msg_group *g = fill(k, n * sizeof *g);
     for (size_t i = 0; i < n; i++) {
         size_t n_prompt = count(k, 1), n_samples = count(k, 1);
-        g[i] =
-            (struct msg_group){.group_id = any64(k),
-                               .prompt = fill(k, n_prompt * 4),
-                               .n_prompt = n_prompt,
-                               .sample_ids = fill(k, n_samples * 8),
-                               .n_samples = n_samples,
-                               .attempt = any32(k),
-                               .sampling = {1 + rng_below(&k->r, 1000), (float)rng_f64(&k->r) * 3,
-                                            1 - (float)rng_f64(&k->r) / 2, any32(k)},
-                               .pinned_version = any64(k),
-                               .lease_ms = any32(k)};
+        g[i] = (struct msg_group){
+            .group_id = any64(k),
+            .prompt = fill(k, n_prompt * 4),
+            .n_prompt = n_prompt,
+            .sample_ids = fill(k, n_samples * 8),
+            .n_samples = n_samples,
+            .attempt = any32(k),
+            .sampling = {1 + rng_below(&k->r, 1000), (float)rng_f64(&k->r) * 3,
+                         1 - (float)rng_f64(&k->r) / 2, any32(k), (float)rng_f64(&k->r)},
+            .pinned_version = any64(k),
+            .lease_ms = any32(k)};
     }
     *m = (struct msg_generate_work){g, n, fill(k, n_stops * 4), n_stops, any64(k)};
 }

@@ -163,6 +163,7 @@ static void a_decoded_lease_reads_as_it_was_written(void **state)
     assert_int_equal(g->sample_ids[2], 1099511627776);
     assert_int_equal(g->sampling.max_tokens, 64);
     assert_float_equal(g->sampling.top_p, 0.95f, 0);
+    assert_float_equal(g->sampling.min_p, 0.05f, 0);
     assert_int_equal(g->lease_ms, 30000);
     assert_int_equal(m.generate_work.n_stop_ids, 2);
     assert_int_equal(m.generate_work.stop_ids[0], 2);
@@ -288,9 +289,9 @@ static void five_bytes_cannot_claim_gigabytes(void **state)
     refused(BYTES("\xc6\xff\xff\xff\xff"), ERR_CORRUPT, "bytes of length 4294967295");
     refused(BYTES("\xdb\xff\xff\xff\xff"), ERR_CORRUPT, "text of length 4294967295");
     refused(BYTES("\xc9\xff\xff\xff\xff"), ERR_CORRUPT, "an extension of length 4294967296");
-    refused(BYTES("\x85\0\x02\x01\x05\x02\x07\x03\xdd\xff\xff\xff\xff"), ERR_CORRUPT,
+    refused(BYTES("\x85\0\x03\x01\x05\x02\x07\x03\xdd\xff\xff\xff\xff"), ERR_CORRUPT,
             "groups: an array of length 4294967295");
-    refused(BYTES("\x85\0\x02\x01\x03\x02\x07\x03\x01\x04\xdb\x80\0\0\0"), ERR_CORRUPT,
+    refused(BYTES("\x85\0\x03\x01\x03\x02\x07\x03\x01\x04\xdb\x80\0\0\0"), ERR_CORRUPT,
             "FAULT: text: text of length 2147483648");
 }
 
@@ -298,9 +299,9 @@ static void a_length_over_its_limit_is_refused_before_it_is_allocated(void **sta
 {
     (void)state;
     // 300 groups claimed, with bytes enough behind them to make the claim believable.
-    uint8_t b[1000] = "\x86\0\x02\x01\x05\x02\x07\x03\xdc\x01\x2c";
+    uint8_t b[1000] = "\x86\0\x03\x01\x05\x02\x07\x03\xdc\x01\x2c";
     refused(b, sizeof b, ERR_LIMIT, "GENERATE_WORK: groups: 300 elements, at most 256");
-    uint8_t fault[3000] = "\x85\0\x02\x01\x03\x02\x07\x03\x01\x04\xda\x04\x01";
+    uint8_t fault[3000] = "\x85\0\x03\x01\x03\x02\x07\x03\x01\x04\xda\x04\x01";
     refused(fault, sizeof fault, ERR_LIMIT, "FAULT: text: 1025 bytes, at most 1024");
     uint8_t *huge = calloc(1, LIMIT_MESSAGE_BYTES + 1);
     assert_non_null(huge);
@@ -311,8 +312,8 @@ static void a_length_over_its_limit_is_refused_before_it_is_allocated(void **sta
 static void another_wire_version_is_named_whatever_follows(void **state)
 {
     (void)state;
-    refused(BYTES("\x85\0\x03\x01\x63\x02\xc0\xc1\xc1\xc1\xc1"), ERR_VERSION,
-            "wire version 3, this build speaks 2");
+    refused(BYTES("\x85\0\x04\x01\x63\x02\xc0\xc1\xc1\xc1\xc1"), ERR_VERSION,
+            "wire version 4, this build speaks 3");
     refused(BYTES("\x83\0\x00\x01\x10\x02\x07"), ERR_VERSION, "wire version 0");
 }
 
@@ -323,14 +324,14 @@ static void what_is_no_message_is_refused(void **state)
     refused(BYTES("GET / HTTP/1.1\r\n"), ERR_CORRUPT, "is a non-negative integer, expected a map");
     refused(BYTES("\x80"), ERR_CORRUPT, "no header");
     refused(BYTES("\xc1"), ERR_CORRUPT, "0xc1");
-    refused(BYTES("\x84\0\x02\x01\x11\x02\x07\x03\x05"), ERR_CORRUPT, "type 17 is unknown");
-    refused(BYTES("\x84\0\x02\x01\x00\x02\x07\x03\x05"), ERR_CORRUPT, "type 0 is unknown");
+    refused(BYTES("\x84\0\x03\x01\x11\x02\x07\x03\x05"), ERR_CORRUPT, "type 17 is unknown");
+    refused(BYTES("\x84\0\x03\x01\x00\x02\x07\x03\x05"), ERR_CORRUPT, "type 0 is unknown");
     refused(BYTES("\x84\x01\x10\x00\x01\x02\x07\x03\x05"), ERR_CORRUPT,
             "wire version: key 1 where 0 was expected");
 }
 
 // VERSION {newest_version 5}.
-static const char version5[] = "\x84\0\x02\x01\x10\x02\x07\x03\x05";
+static const char version5[] = "\x84\0\x03\x01\x10\x02\x07\x03\x05";
 
 static void wrong_types_missing_fields_and_leftovers_are_named(void **state)
 {
@@ -339,13 +340,13 @@ static void wrong_types_missing_fields_and_leftovers_are_named(void **state)
     assert_int_equal(decode_exact(BYTES(version5), &m, NULL), ERR_OK);
     assert_int_equal(m.version.newest_version, 5);
     msg_free(&m);
-    refused(BYTES("\x84\0\x02\x01\x10\x02\x07\x03\xa1x"), ERR_CORRUPT,
+    refused(BYTES("\x84\0\x03\x01\x10\x02\x07\x03\xa1x"), ERR_CORRUPT,
             "VERSION: newest_version: is text, expected a non-negative integer");
-    refused(BYTES("\x84\0\x02\x01\x10\x02\x07\x03\xff"), ERR_CORRUPT, "signed");
-    refused(BYTES("\x83\0\x02\x01\x10\x02\x07"), ERR_CORRUPT, "VERSION: newest_version: missing");
-    refused(BYTES("\x84\0\x02\x01\x10\x02\x07\x04\x05"), ERR_CORRUPT,
+    refused(BYTES("\x84\0\x03\x01\x10\x02\x07\x03\xff"), ERR_CORRUPT, "signed");
+    refused(BYTES("\x83\0\x03\x01\x10\x02\x07"), ERR_CORRUPT, "VERSION: newest_version: missing");
+    refused(BYTES("\x84\0\x03\x01\x10\x02\x07\x04\x05"), ERR_CORRUPT,
             "VERSION: newest_version: missing");
-    refused(BYTES("\x84\0\x02\x01\x10\x02\x07\x03\x05\xc0"), ERR_CORRUPT,
+    refused(BYTES("\x84\0\x03\x01\x10\x02\x07\x03\x05\xc0"), ERR_CORRUPT,
             "VERSION: 1 bytes left over");
 }
 
@@ -353,9 +354,9 @@ static void wrong_types_missing_fields_and_leftovers_are_named(void **state)
 static void keys_must_ascend(void **state)
 {
     (void)state;
-    refused(BYTES("\x85\0\x02\x01\x10\x02\x07\x03\x05\x03\x06"), ERR_CORRUPT,
+    refused(BYTES("\x85\0\x03\x01\x10\x02\x07\x03\x05\x03\x06"), ERR_CORRUPT,
             "key 3 after key 3: keys must ascend");
-    refused(BYTES("\x85\0\x02\x01\x10\x02\x07\x03\x05\x02\x06"), ERR_CORRUPT, "keys must ascend");
+    refused(BYTES("\x85\0\x03\x01\x10\x02\x07\x03\x05\x02\x06"), ERR_CORRUPT, "keys must ascend");
 }
 
 // A later minor version adds keys; today's peers must read past them.
@@ -363,7 +364,7 @@ static void unknown_keys_are_skipped(void **state)
 {
     (void)state;
     struct msg m;
-    static const char later[] = "\x87\0\x02\x01\x10\x02\x07\x03\x05"
+    static const char later[] = "\x87\0\x03\x01\x10\x02\x07\x03\x05"
                                 "\x04\x82\xa1k\x93\x01\xc2\xcb\0\0\0\0\0\0\0\0\x02\xc0"
                                 "\x05\xd6\x01\x01\x02\x03\x04\xcd\x01\0\xc4\x02zz";
     assert_int_equal(decode_exact(BYTES(later), &m, NULL), ERR_OK);
@@ -376,8 +377,8 @@ static void depth_and_key_count_are_bounded(void **state)
     (void)state;
     struct msg m;
     // The message is depth 1: five more are read, a sixth is not.
-    static const char five[] = "\x85\0\x02\x01\x10\x02\x07\x03\x05\x04\x91\x91\x91\x91\x91\xc0";
-    static const char six[] = "\x85\0\x02\x01\x10\x02\x07\x03\x05\x04\x91\x91\x91\x91\x91\x91\xc0";
+    static const char five[] = "\x85\0\x03\x01\x10\x02\x07\x03\x05\x04\x91\x91\x91\x91\x91\xc0";
+    static const char six[] = "\x85\0\x03\x01\x10\x02\x07\x03\x05\x04\x91\x91\x91\x91\x91\x91\xc0";
     assert_int_equal(decode_exact(BYTES(five), &m, NULL), ERR_OK);
     msg_free(&m);
     refused(BYTES(six), ERR_LIMIT, "nested deeper than 6");
@@ -385,7 +386,7 @@ static void depth_and_key_count_are_bounded(void **state)
     memcpy(deep, six, 10);
     memset(deep + 10, 0x91, sizeof deep - 10);
     refused(deep, sizeof deep, ERR_LIMIT, "nested deeper than 6");
-    uint8_t wide[200] = "\xde\0\x41\0\x02\x01\x10\x02\x07\x03\x05";
+    uint8_t wide[200] = "\xde\0\x41\0\x03\x01\x10\x02\x07\x03\x05";
     refused(wide, sizeof wide, ERR_LIMIT, "a map of 65 keys, at most 64");
 }
 
@@ -420,14 +421,17 @@ static void sampling_parameters_outside_their_range_are_refused(void **state)
         struct msg_sampling s;
         const char *says;
     } cases[] = {
-        {{0, 1, 1, 0}, "groups[0]: sampling: max_tokens: 0 is not in 1..131072"},
-        {{LIMIT_COMPLETION_TOKENS + 1, 1, 1, 0}, "max_tokens: 131073 is not in 1..131072"},
-        {{1, -0.5f, 1, 0}, "temperature: -0.5, expected a finite number of at least 0"},
-        {{1, INFINITY, 1, 0}, "temperature: inf"},
-        {{1, NAN, 1, 0}, "temperature: "},
-        {{1, 1, 0, 0}, "top_p: 0, expected above 0 and at most 1"},
-        {{1, 1, 1.5f, 0}, "top_p: 1.5"},
-        {{1, 1, NAN, 0}, "top_p: "},
+        {{0, 1, 1, 0, 0}, "groups[0]: sampling: max_tokens: 0 is not in 1..131072"},
+        {{LIMIT_COMPLETION_TOKENS + 1, 1, 1, 0, 0}, "max_tokens: 131073 is not in 1..131072"},
+        {{1, -0.5f, 1, 0, 0}, "temperature: -0.5, expected a finite number of at least 0"},
+        {{1, INFINITY, 1, 0, 0}, "temperature: inf"},
+        {{1, NAN, 1, 0, 0}, "temperature: "},
+        {{1, 1, 0, 0, 0}, "top_p: 0, expected above 0 and at most 1"},
+        {{1, 1, 1.5f, 0, 0}, "top_p: 1.5"},
+        {{1, 1, NAN, 0, 0}, "top_p: "},
+        {{1, 1, 1, 0, -0.1f}, "min_p: -0.1, expected in 0..1"},
+        {{1, 1, 1, 0, 1.5f}, "min_p: 1.5"},
+        {{1, 1, 1, 0, NAN}, "min_p: "},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct msg m = messages_example(MSG_GENERATE_WORK);
@@ -497,15 +501,15 @@ static void other_values_outside_their_range_are_refused(void **state)
 static void decoding_checks_values_too(void **state)
 {
     (void)state;
-    refused(BYTES("\x85\0\x02\x01\x03\x02\x07\x03\x00\x04\xa0"), ERR_INVALID,
+    refused(BYTES("\x85\0\x03\x01\x03\x02\x07\x03\x00\x04\xa0"), ERR_INVALID,
             "FAULT: code: 0 is not in 1..16");
-    refused(BYTES("\x85\0\x02\x01\x03\x02\x07\x03\xce\xff\xff\xff\xff\x04\xa0"), ERR_INVALID,
+    refused(BYTES("\x85\0\x03\x01\x03\x02\x07\x03\xce\xff\xff\xff\xff\x04\xa0"), ERR_INVALID,
             "code: 4294967295");
-    refused(BYTES("\x85\0\x02\x01\x03\x02\x07\x03\xcf\0\0\0\x01\0\0\0\x01\x04\xa0"), ERR_INVALID,
+    refused(BYTES("\x85\0\x03\x01\x03\x02\x07\x03\xcf\0\0\0\x01\0\0\0\x01\x04\xa0"), ERR_INVALID,
             "code: 4294967297");
-    refused(BYTES("\x85\0\x02\x01\x03\x02\x07\x03\x01\x04\xa1\0"), ERR_INVALID,
+    refused(BYTES("\x85\0\x03\x01\x03\x02\x07\x03\x01\x04\xa1\0"), ERR_INVALID,
             "text: has a NUL byte");
-    refused(BYTES("\x86\0\x02\x01\x0c\x02\x07\x03\x04\x04\xc2\x05\xc4\x09"
+    refused(BYTES("\x86\0\x03\x01\x0c\x02\x07\x03\x04\x04\xc2\x05\xc4\x09"
                   "123456789"),
             ERR_CORRUPT, "HEARTBEAT_REPLY: abandon: 9 bytes are no array of 8-byte numbers");
 }

@@ -140,10 +140,36 @@ static void a_living_run_can_be_watched(void **state)
     assert_int_equal(world_run(&out, "curl -s --unix-socket live/http.sock http://x/metrics"), 0);
     assert_contains(out, "# TYPE");
     free(out);
+    assert_int_equal(world_run(&out, "curl -s --unix-socket live/actor-0.sock http://x/status"), 0);
+    assert_contains(out, "\"role\": \"actor\"");
+    free(out);
     world_signal(&p, SIGINT);
     assert_int_equal(world_wait(&p, 8000), 130);
     out = world_output(&p);
     assert_contains(out, "caravan run --resume live");
+    free(out);
+}
+
+// What the defaults leave out: a truncating sampler, a falling learning rate, the KL term, one ratio
+// for an answer. The
+// books and the log-probs are as clean as ever, and what is off-policy now is said aloud.
+static void other_options_audit_clean_too(void **state)
+{
+    (void)state;
+    char *out;
+    int rc = world_run(&out, "caravan run run.yaml --set run_dir=other --set rollout.min_p=0.05 "
+                             "--set optim.schedule=cosine --set optim.lr_min_ratio=0.1 "
+                             "--set optim.warmup_steps=1 --set loss.kl_beta=0.02 "
+                             "--set loss.kl_estimator=k2 --set loss.policy=gspo "
+                             "--set loss.aggregate=seq_mean --set loss.dual_clip=3");
+    if (rc != 0) {
+        fail_msg("status %d\n%s", rc, out);
+    }
+    free(out);
+    free(world_audit_clean("other"));
+    assert_true(world_sum("other", "logprob_mismatched_tokens") == 0);
+    assert_true(world_sum("other", "kl") > 0);
+    assert_int_equal(world_run(&out, "grep -c SAMPLER_TRUNCATES other/log/learner.log"), 0);
     free(out);
 }
 
@@ -154,6 +180,7 @@ int main(void)
         cmocka_unit_test(a_synchronous_run_agrees_bit_for_bit),
         cmocka_unit_test(a_paced_run_straddles_swaps_and_audits_clean),
         cmocka_unit_test(a_living_run_can_be_watched),
+        cmocka_unit_test(other_options_audit_clean_too),
     };
     return cmocka_run_group_tests(tests, world_enter, world_leave);
 }

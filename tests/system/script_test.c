@@ -114,6 +114,33 @@ static void equal_seeds_give_equal_answers(void **state)
     json_decref(a);
 }
 
+// min_p 1 leaves the most likely token alone, so it is greedy whatever the seed: said in the line, or
+// once for all lines.
+static void min_p_is_taken_from_the_line_or_the_command(void **state)
+{
+    (void)state;
+    json_t *a = answers(0,
+                        "{\"ids\":[1,50],\"max_tokens\":40,\"temperature\":0}\n"
+                        "{\"ids\":[1,50],\"max_tokens\":40,\"min_p\":1,\"seed\":7}\n"
+                        "{\"ids\":[1,50],\"max_tokens\":40,\"seed\":7}\n",
+                        "caravan generate --model talker");
+    json_t *b = answers(0,
+                        "{\"ids\":[1,50],\"seed\":9}\n"
+                        "{\"ids\":[1,50],\"min_p\":0,\"seed\":7}\n",
+                        "caravan generate --model talker --max-tokens 40 --min-p 1");
+    const json_t *greedy = json_object_get(json_array_get(a, 0), "ids");
+    const json_t *free_one = json_object_get(json_array_get(a, 2), "ids");
+    assert_true(json_equal(greedy, json_object_get(json_array_get(a, 1), "ids")));
+    assert_false(json_equal(greedy, free_one));
+    assert_true(json_equal(greedy, json_object_get(json_array_get(b, 0), "ids")));
+    assert_true(json_equal(free_one, json_object_get(json_array_get(b, 1), "ids")));
+    const json_t *kept = json_object_get(json_array_get(a, 1), "kept_mass");
+    assert_true(json_real_value(kept) > 0 && json_real_value(kept) < 1);
+    assert_true(json_real_value(json_object_get(json_array_get(a, 2), "kept_mass")) == 1);
+    json_decref(a);
+    json_decref(b);
+}
+
 static void requests_outside_the_model_are_refused(void **state)
 {
     (void)state;
@@ -123,7 +150,8 @@ static void requests_outside_the_model_are_refused(void **state)
                         "{\"ids\":[1],\"max_tokens\":0}\n"
                         "{\"ids\":[],\"max_tokens\":4}\n"
                         "{\"ids\":[1],\"max_tokens\":4,\"temperature\":-1}\n"
-                        "{\"ids\":[1],\"max_tokens\":4}\n",
+                        "{\"ids\":[1],\"max_tokens\":4}\n"
+                        "{\"ids\":[1],\"max_tokens\":4,\"min_p\":1.5}\n",
                         "caravan generate --model tiny");
     assert_contains(text_at(a, 0, "error"), "ids[1]: expected an integer in 0..258");
     assert_contains(text_at(a, 1, "error"), "the model's context of 1024");
@@ -131,6 +159,7 @@ static void requests_outside_the_model_are_refused(void **state)
     assert_contains(text_at(a, 3, "error"), "ids");
     assert_contains(text_at(a, 4, "error"), "temperature");
     assert_non_null(json_object_get(json_array_get(a, 5), "text"));
+    assert_contains(text_at(a, 6, "error"), "min_p");
     json_decref(a);
 }
 
@@ -253,6 +282,7 @@ int main(void)
         cmocka_unit_test(a_bad_line_is_answered_and_the_others_work),
         cmocka_unit_test(generated_log_probs_are_scored_ones),
         cmocka_unit_test(equal_seeds_give_equal_answers),
+        cmocka_unit_test(min_p_is_taken_from_the_line_or_the_command),
         cmocka_unit_test(requests_outside_the_model_are_refused),
         cmocka_unit_test(verdicts_come_in_the_order_of_their_lines),
         cmocka_unit_test(verdicts_say_why_there_is_none),

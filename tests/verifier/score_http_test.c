@@ -500,6 +500,7 @@ static void pages_tell_what_is_offered_and_what_was_done(void **state)
     char *text = page(&s, "/status");
     json_t *v = json_loads(text, 0, NULL);
     assert_true(json_is_true(json_object_get(v, "ready")));
+    assert_true(json_is_null(json_object_get(v, "learner")));
     assert_int_equal(json_integer_value(json_object_get(json_object_get(v, "requests"), "items")),
                      2);
     json_decref(v);
@@ -545,6 +546,39 @@ static void trl_gets_its_rewards(void **state)
     stop(&s);
 }
 
+// A verifier that serves a learner as well says how it stands with it.
+static void status_tells_of_the_learner(void **state)
+{
+    (void)state;
+    struct http_reply r;
+    struct score_snapshot s = {.ready = true, .start_ms = clock_mono_ms()};
+    s.learner = (struct score_learner){true, true, clock_mono_ms() - 1500, 3};
+    score_pages_render(&s, "/status", &r);
+    json_t *v = json_loads(r.body, 0, NULL), *l = json_object_get(v, "learner");
+    assert_true(json_is_true(json_object_get(l, "greeted")));
+    assert_int_equal(json_integer_value(json_object_get(l, "held")), 3);
+    double heard_s = json_real_value(json_object_get(l, "heard_s"));
+    assert_true(heard_s >= 1.5 && heard_s < 100);
+    json_decref(v);
+    free(r.body);
+    score_pages_render(&s, "/metrics", &r);
+    assert_non_null(strstr(r.body, "\ncaravan_verifier_jobs_held 3\n"));
+    free(r.body);
+
+    struct server daemon;
+    static const char *const nobody[] = {
+        "--http", "127.0.0.1:0", "--workers", "1", "--connect", "ipc:///tmp/caravan-nobody", NULL};
+    start(&daemon, nobody);
+    char *text = page(&daemon, "/status");
+    v = json_loads(text, 0, NULL);
+    free(text);
+    l = json_object_get(v, "learner");
+    assert_true(json_is_false(json_object_get(l, "greeted")));
+    assert_true(json_is_null(json_object_get(l, "heard_s")));
+    json_decref(v);
+    stop(&daemon);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -560,6 +594,7 @@ int main(void)
         cmocka_unit_test(a_daemon_needs_a_learner_or_an_address),
         cmocka_unit_test(a_learner_may_be_away),
         cmocka_unit_test(pages_tell_what_is_offered_and_what_was_done),
+        cmocka_unit_test(status_tells_of_the_learner),
         cmocka_unit_test(trl_gets_its_rewards),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
