@@ -18,13 +18,15 @@
 #include "verifier/workpool.h"
 
 struct options {
-    const char *model, *kind, *data, *dtype;
+    const char *model, *kind, *data, *dtype, *chat_template;
     int64_t n, max_tokens, max_prompt, threads, slots, kv_mb;
     bool json;
 };
 
 static const struct arg args[] = {
     {"model", ARG_TEXT, offsetof(struct options, model), 0, 0, "M", "GGUF file or HF folder"},
+    {"chat-template", ARG_TEXT, offsetof(struct options, chat_template), 0, 0, "T",
+     "format of messages: tulu, llama3 … or a Jinja file, instead of the model's own"},
     {"kind", ARG_TEXT, offsetof(struct options, kind), 0, 0, "KIND",
      "math, constraints or mixed (default mixed)"},
     {"data", ARG_TEXT, offsetof(struct options, data), 0, 0, "FILE",
@@ -89,6 +91,7 @@ static enum err load(struct evaluation *v, struct why *why)
     enum err e = localmodel_dtype(v->o->dtype, &t, why);
     e = e ? e : taskgen_kind_parse(v->o->kind, &kind, why);
     e = e ? e : localmodel_open(v->o->model, &v->m, why);
+    e = e ? e : localmodel_template(&v->m, v->o->chat_template, why);
     if (!e) {
         e = v->o->data ? tasks_load(v->o->data, v->m.tokenizer, &limits, &v->tasks, why)
                        : tasks_generate(kind, (size_t)v->o->n, RUN_EVAL_SEED, true, v->m.tokenizer,

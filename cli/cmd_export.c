@@ -80,6 +80,7 @@ static enum err export_run(const char *run, struct options *o, struct why *why)
     struct arg_list none = {0};
     enum err e = settings_from_run(run, &none, &c, why);
     e = e ? e : source_open(c.model, &s, why);
+    e = e ? e : source_set_template(s, c.chat_template, why);
     if (!e && !o->version) {
         e = newest_version(run, &o->version, why);
     }

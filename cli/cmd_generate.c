@@ -21,13 +21,15 @@ struct request {
 };
 
 struct options {
-    const char *model, *dtype;
+    const char *model, *dtype, *chat_template;
     int64_t threads;
     struct request unsaid;    // what a line does not say
 };
 
 static const struct arg args[] = {
     {"model", ARG_TEXT, offsetof(struct options, model), 0, 0, "M", "GGUF file or HF folder"},
+    {"chat-template", ARG_TEXT, offsetof(struct options, chat_template), 0, 0, "T",
+     "format of messages: tulu, llama3 … or a Jinja file, instead of the model's own"},
     {"dtype", ARG_TEXT, offsetof(struct options, dtype), 0, 0, "T",
      "f32: the weights as they are (default); bf16: rounded as in a run"},
     {"threads", ARG_INT, offsetof(struct options, threads), 0, 256, "N",
@@ -200,6 +202,7 @@ static int run(const struct command *self, int argc, char **argv)
         return cli_complain(self, "--model is missing");
     }
     if (localmodel_dtype(o.dtype, &t, &why) || localmodel_open(o.model, &g.m, &why) ||
+        localmodel_template(&g.m, o.chat_template, &why) ||
         localmodel_load(&g.m, t, (int)o.threads, &why)) {
         localmodel_close(&g.m);
         return cli_fail(self, &why);

@@ -9,11 +9,13 @@
 #include "cli/localmodel.h"
 
 struct options {
-    const char *model;
+    const char *model, *chat_template;
 };
 
 static const struct arg args[] = {
     {"model", ARG_TEXT, offsetof(struct options, model), 0, 0, "M", "GGUF file or HF folder"},
+    {"chat-template", ARG_TEXT, offsetof(struct options, chat_template), 0, 0, "T",
+     "format of messages: tulu, llama3 … or a Jinja file, instead of the model's own"},
     {0},
 };
 
@@ -67,7 +69,8 @@ static int run(const struct command *self, int argc, char **argv)
     if (!o.model) {
         return cli_complain(self, "--model is missing");
     }
-    if (localmodel_open(o.model, &m, &why)) {
+    if (localmodel_open(o.model, &m, &why) || localmodel_template(&m, o.chat_template, &why)) {
+        localmodel_close(&m);
         return cli_fail(self, &why);
     }
     rc = jsonl_run(answer, &m);

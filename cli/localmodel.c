@@ -36,6 +36,22 @@ enum err localmodel_open(const char *path, struct localmodel *out, struct why *w
     return ERR_OK;
 }
 
+enum err localmodel_template(struct localmodel *m, const char *name_or_path, struct why *why)
+{
+    struct tokenizer *with = NULL;
+    if (name_or_path == NULL) {
+        return ERR_OK;
+    }
+    enum err e = source_set_template(m->source, name_or_path, why);
+    e = e ? e : source_tokenizer(m->source, &with, why);
+    if (e) {
+        return e;
+    }
+    tokenizer_destroy(m->tokenizer);
+    m->tokenizer = with;
+    return ERR_OK;
+}
+
 void localmodel_close(struct localmodel *m)
 {
     model_destroy(m->model);

@@ -29,6 +29,9 @@ struct localmodel {
 MUST_CHECK enum err localmodel_dtype(const char *text, enum dtype *out, struct why *why);
 // Opens file or folder and its tokenizer; no weights yet.
 MUST_CHECK enum err localmodel_open(const char *path, struct localmodel *out, struct why *why);
+// Another chat template than the model's, as in source_set_template; NULL: the model's.
+MUST_CHECK enum err localmodel_template(struct localmodel *m, const char *name_or_path,
+                                        struct why *why);
 // Device (threads 0 = cores) and weights, rounded to t as a learner would publish them.
 MUST_CHECK enum err localmodel_load(struct localmodel *m, enum dtype t, int threads,
                                     struct why *why);

@@ -186,6 +186,7 @@ enum err plan_check(const struct conf *c, struct buf *out, struct why *why)
     enum err e = check_token(c, why);
     e = e ? e : source_open(c->model, &source, why);
     e = e ? e : check_model(c, source, out, why);
+    e = e ? e : source_set_template(source, c->chat_template, why);
     e = e ? e : source_tokenizer(source, &tokenizer, why);
     e = e ? e : load_data(c, tokenizer, &d, why);
     e = e ? e : print_data(c, &d, out);

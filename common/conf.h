@@ -41,8 +41,9 @@ struct conf {
     uint64_t seed;             // seed
 
     // model
-    char model[CONF_STR];     // model.path: GGUF file or HF folder; required
-    enum conf_dtype dtype;    // model.dtype
+    char model[CONF_STR];            // model.path: GGUF file or HF folder; required
+    enum conf_dtype dtype;           // model.dtype
+    char chat_template[CONF_STR];    // model.chat_template: name or file; "" = the model's own
 
     // data
     char train_file[CONF_STR];    // data.train: RLVR JSONL; "" = procedural tasks

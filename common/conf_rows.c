@@ -86,6 +86,12 @@ const struct conf_row conf_rows[] = {
          "Precision of the weights that actors use and that the forward pass of training "
          "sees. The optimiser keeps its own f32 copy either way. f32 takes twice the memory."),
 
+    TEXT(
+        "model.chat_template", chat_template, "", true,
+        "The format of prompts, in place of the one that the model brings: chatml, llama2, llama3, "
+        "mistral, olmo2, qwen2, smollm2, tulu, or the path of a Jinja file. \"\" is the model's "
+        "own."),
+
     TEXT("data.train", train_file, "", true,
          "JSONL file with one task a line: messages, ground_truth, dataset. \"\" trains on tasks "
          "from our own templates, see data.tasks."),

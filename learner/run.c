@@ -30,7 +30,8 @@ static enum err open_model(struct run *r, struct why *why)
     if (e) {
         return e;
     }
-    e = source_tokenizer(r->source, &r->tokenizer, why);
+    e = source_set_template(r->source, r->conf.chat_template, why);
+    e = e ? e : source_tokenizer(r->source, &r->tokenizer, why);
     if (e) {
         return e;
     }

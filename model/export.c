@@ -198,6 +198,9 @@ enum err source_export(const struct source *s, const char *dir, enum dtype t, co
     for (size_t i = 0; e == ERR_OK && s->gguf == NULL && i < ARRAY_LEN(carried); i++) {
         e = copy_file(s, dir, carried[i], why);
     }
+    if (e == ERR_OK && s->gguf == NULL && s->own_template) {    // wins over tokenizer_config.json
+        e = write_text(dir, "chat_template.jinja", s->spec->chat_template, why);
+    }
     if (e == ERR_OK) {
         char *config = model_config_print(&s->config, t);
         e = write_text(dir, "config.json", config, why);

@@ -14,6 +14,8 @@
 #include <sys/stat.h>
 
 #include "common/fs.h"
+#include "model/chat.h"
+#include "model/jinja.h"
 #include "model/source_impl.h"
 
 bool param_is_vector(const struct param *p)
@@ -161,6 +163,43 @@ enum err source_tokenizer(const struct source *s, struct tokenizer **out, struct
         return why_set(why, s->spec_err, "%s", s->spec_why.text);
     }
     return tokenizer_create(s->spec, out, why);
+}
+
+// Text of the template (free()).
+static enum err read_template(const char *name_or_path, char **out, size_t *len, struct why *why)
+{
+    const char *builtin = chat_builtin(name_or_path);
+    if (builtin != NULL) {
+        *out = strdup(builtin);
+        *len = strlen(builtin);
+        return *out != NULL ? ERR_OK : why_set(why, ERR_NOMEM, "out of memory");
+    }
+    if (!fs_exists(name_or_path)) {
+        return why_set(why, ERR_NOT_FOUND, "chat template '%s': neither a file nor one of %s",
+                       name_or_path, chat_builtin_names());
+    }
+    return fs_read_file(name_or_path, SPEC_MAX_TEMPLATE, out, len, why);
+}
+
+enum err source_set_template(struct source *s, const char *name_or_path, struct why *why)
+{
+    char *text = NULL;
+    size_t len = 0;
+    struct jinja_template *parsed = NULL;
+    if (*name_or_path == '\0' || s->spec == NULL) {    // source_tokenizer says why there is none
+        return ERR_OK;
+    }
+    enum err e = read_template(name_or_path, &text, &len, why);
+    if (e == ERR_OK) {
+        e = jinja_parse(text, len, name_or_path, &parsed, why);
+    }
+    if (e == ERR_OK) {
+        e = tokenizer_spec_template(s->spec, text, len, name_or_path, why);
+    }
+    s->own_template = s->own_template || e == ERR_OK;
+    jinja_destroy(parsed);
+    free(text);
+    return e;
 }
 
 struct hash128 source_tokenizer_hash(const struct source *s)

@@ -29,6 +29,11 @@ MUST_CHECK enum err source_read(const struct source *s, size_t index, float *out
 // not keep source_open from succeeding: it is reported here.
 MUST_CHECK enum err source_tokenizer(const struct source *s, struct tokenizer **out,
                                      struct why *why);
+// Puts another chat template in the place of the model's: one of our own by name ("tulu"), or a
+// Jinja file by path; "" leaves the model's. For tokenizers made and folders exported from now on.
+// A template that is not supported, or a name that is neither, fails here.
+MUST_CHECK enum err source_set_template(struct source *s, const char *name_or_path,
+                                        struct why *why);
 // Of what it says, not of its files: equal for a GGUF file and its export; zero without a
 // tokenizer.
 struct hash128 source_tokenizer_hash(const struct source *s);

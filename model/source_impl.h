@@ -34,6 +34,7 @@ struct source {
     struct tokenizer_spec *spec;
     enum err spec_err;
     struct why spec_why;
+    bool own_template;    // no longer the chat template that came with the model
 };
 
 // Fill config, params, views and what holds the bytes; source_close cleans up after a failure.

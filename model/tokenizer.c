@@ -203,26 +203,37 @@ static enum err create_trie(struct tokenizer *t)
     return e;
 }
 
+// NULL for a token that there is not.
+static const char *token_text(const struct tokenizer *t, int32_t id,
+                              char out[SPEC_MAX_TOKEN_BYTES + 1])
+{
+    if (id < 0 || (size_t)id >= t->n_tokens) {
+        return NULL;
+    }
+    const struct spec_token *k = &t->tokens[id];
+    memcpy(out, t->bytes + k->off, k->len);
+    out[k->len] = '\0';
+    return out;
+}
+
 static enum err create_chat(struct tokenizer *t, const struct tokenizer_spec *s, struct why *why)
 {
     if (s->chat_template == NULL) {
         t->chat_err = why_set(&t->chat_why, ERR_UNSUPPORTED, "the model has no chat template");
         return ERR_OK;
     }
-    char eos[SPEC_MAX_TOKEN_BYTES + 1] = "";
-    if (s->eos_id >= 0 && (size_t)s->eos_id < t->n_tokens) {
-        const struct spec_token *k = &t->tokens[s->eos_id];
-        memcpy(eos, t->bytes + k->off, k->len);
-        eos[k->len] = '\0';
-    }
-    t->chat_err =
-        chat_template_create(s->chat_template, s->chat_template_len, eos, &t->chat, &t->chat_why);
+    char texts[4][SPEC_MAX_TOKEN_BYTES + 1];
+    const struct chat_tokens tokens = {
+        token_text(t, s->bos_id, texts[0]), token_text(t, s->eos_id, texts[1]),
+        token_text(t, s->pad_id, texts[2]), token_text(t, s->unk_id, texts[3])};
+    t->chat_err = chat_template_create(s->chat_template, s->chat_template_len, "chat template",
+                                       &tokens, &t->chat, &t->chat_why);
     if (t->chat_err != ERR_OK) {
         return t->chat_err == ERR_NOMEM ? why_set(why, ERR_NOMEM, "%s", t->chat_why.text) : ERR_OK;
     }
     const char *end = chat_template_end_of_turn(t->chat);
     int32_t id = end == NULL ? -1 : match_added(t, (const uint8_t *)end, strlen(end), true);
-    bool known = id < 0;
+    bool known = id < 0 || (t->tokens[id].flags & SPEC_SPECIAL) == 0;
     for (size_t i = 0; i < t->n_stop; i++) {
         known = known || t->stop[i] == (uint32_t)id;
     }

@@ -478,8 +478,9 @@ static void a_diff_tells_what_may_change_at_resume(void **state)
     assert_string_equal(s.key, "optim.lr");
     assert_string_equal(s.was, "2e-05");
     assert_string_equal(s.now, "1e-06");
-    static const char *const frozen[] = {"seed", "model.path", "model.dtype", "data.train",
-                                         "rollout.group_size"};
+    static const char *const frozen[] = {"seed",        "model.path",
+                                         "model.dtype", "model.chat_template",
+                                         "data.train",  "rollout.group_size"};
     for (size_t i = 0; i < ARRAY_LEN(frozen); i++) {
         assert_true(conf_row_find(frozen[i])->frozen);
     }

@@ -155,6 +155,35 @@ static void files_of_a_folder_are_carried_over_byte_for_byte(void **state)
     fini(&f);
 }
 
+// Who loads the trained model must prompt it in the format that it was trained in.
+static void an_export_carries_the_template_that_was_chosen(void **state)
+{
+    (void)state;
+    for (int gguf = 0; gguf < 2; gguf++) {
+        struct fixture f, back = {0};
+        init(&f, gguf, NULL);
+        assert_int_equal(source_set_template(f.s, "tulu", &f.why), ERR_OK);
+        export(&f);
+        back.model = f.out;
+        load(&back);
+        assert_true(hash_equal(source_tokenizer_hash(f.s), source_tokenizer_hash(back.s)));
+        struct tokenizer *t = NULL;
+        struct buf text;
+        buf_init(&text, 0);
+        const struct chat_message m = {"user", "hi", 2};
+        assert_int_equal(source_tokenizer(back.s, &t, &f.why), ERR_OK);
+        assert_int_equal(tokenizer_chat_text(t, &m, 1, true, &text, &f.why), ERR_OK);
+        static const char want[] = "<|user|>\nhi\n<|assistant|>\n";
+        assert_int_equal(text.len, sizeof want - 1);
+        assert_memory_equal(text.data, want, text.len);
+        buf_fini(&text);
+        tokenizer_destroy(t);
+        source_close(back.s);
+        free(back.flat);
+        fini(&f);
+    }
+}
+
 // A chat template left behind by another model would win over the one just written.
 static void a_second_export_replaces_the_first_whole(void **state)
 {
@@ -236,6 +265,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_export_is_the_same_model_from_either_format),
         cmocka_unit_test(an_export_from_gguf_encodes_and_chats_alike),
+        cmocka_unit_test(an_export_carries_the_template_that_was_chosen),
         cmocka_unit_test(files_of_a_folder_are_carried_over_byte_for_byte),
         cmocka_unit_test(a_second_export_replaces_the_first_whole),
         cmocka_unit_test(weights_are_written_in_the_type_asked_for),

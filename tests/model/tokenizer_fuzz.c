@@ -50,7 +50,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct tokenizer *t = NULL;
     struct chat_template *c = NULL;
     struct why why;
-    if (chat_template_create(text, len, "", &c, &why) == ERR_OK) {
+    if (chat_template_create(text, len, "t", &(struct chat_tokens){.eos = ""}, &c, &why) ==
+        ERR_OK) {
         chat_template_destroy(c);
     }
     if (tokenizer_json_parse((const char *)data, json_len, "fuzz", &spec, &why) != ERR_OK) {
