@@ -280,6 +280,8 @@ static enum err add_actor(struct runner *r, int64_t i, struct why *why)
                                    name,
                                    "--http",
                                    http,
+                                   "--device",
+                                   conf_device_name(c->actor_device),
                                    "--threads",
                                    threads,
                                    "--slots",

@@ -94,7 +94,8 @@ static enum err open_compute(struct run *r, struct why *why)
     enum err e =
         weights ? pool_create(threads, &r->pool, why) : why_set(why, ERR_NOMEM, "out of memory");
     if (!e) {
-        e = device_open("cpu", r->pool, &r->device, why);
+        e = device_open(conf_device_name(r->conf.learner_device), r->pool, &r->device, why);
+        e = e ? why_prefix(why, e, "learner.device") : ERR_OK;
     }
     if (!e) {
         e = publish_create(weights, source_params(r->source), published_dtype(r), versions_kept(r),

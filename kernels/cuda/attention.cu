@@ -19,9 +19,9 @@ struct attn_args {
     float *out, *lse;
 };
 
-struct attn_memory {    // of a block, in the dynamic shared memory
-    float *q, *o;               // (heads, D)
-    float *p;                   // (heads, 64)
+struct attn_memory {              // of a block, in the dynamic shared memory
+    float *q, *o;                 // (heads, D)
+    float *p;                     // (heads, 64)
     float *max, *sum, *factor;    // (heads)
 };
 
@@ -124,7 +124,8 @@ KERNEL(attention, struct attn_args, ATTN_THREADS)
         a->out[b.r * a->ldo + at + i] = m.o[i] / m.sum[i / D];
     }
     if (a->lse != NULL && tid < b.heads) {
-        a->lse[b.r * a->n.H + b.h + tid] = (float)((double)m.max[tid] + log_f64((double)m.sum[tid]));
+        a->lse[b.r * a->n.H + b.h + tid] =
+            (float)((double)m.max[tid] + log_f64((double)m.sum[tid]));
     }
 }
 

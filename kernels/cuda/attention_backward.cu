@@ -365,8 +365,27 @@ void cuda_attention_backward(struct device *d, size_t R, size_t H, size_t G, siz
         return;
     }
     char *at = (char *)cuda_scratch(c, (R * (H + 6) + 64) * 4 + 3 * 256);
-    struct back_args a = {attn_shape(H, G, D), R, ldq, ldkv, ldo, lddq, lddkv, scale,
-                          q, k, v, out, dout, lse, *keys, dq, dk, dv, NULL, NULL, NULL};
+    struct back_args a = {attn_shape(H, G, D),
+                          R,
+                          ldq,
+                          ldkv,
+                          ldo,
+                          lddq,
+                          lddkv,
+                          scale,
+                          q,
+                          k,
+                          v,
+                          out,
+                          dout,
+                          lse,
+                          *keys,
+                          dq,
+                          dk,
+                          dv,
+                          NULL,
+                          NULL,
+                          NULL};
     a.delta = (float *)cuda_piece(&at, R * H * sizeof(float));
     a.runs = (struct runs *)cuda_piece(&at, sizeof *a.runs);
     a.run = (struct run *)cuda_piece(&at, R * sizeof *a.run);

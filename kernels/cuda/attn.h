@@ -12,8 +12,8 @@ enum {
     KEY_BLOCK = 64,    // keys per softmax block (normative, device.h)
     ATTN_THREADS = 128,
     ATTN_HALVES = ATTN_THREADS / LANES,
-    ATTN_HEADS = 8,       // query heads of a block, at most
-    ATTN_MAX_D = 512,     // 8 heads * (3 * 512 + 2 * 64) floats stay under 64 KB … see attn_shape
+    ATTN_HEADS = 8,      // query heads of a block, at most
+    ATTN_MAX_D = 512,    // 8 heads * (3 * 512 + 2 * 64) floats stay under 64 KB … see attn_shape
 };
 
 struct attn_shape {

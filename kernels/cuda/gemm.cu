@@ -360,8 +360,8 @@ void cuda_gemm(struct device *d, enum dtype t, enum gemm_mode mode, size_t R, si
     }
     bool bf16 = t == DTYPE_BF16;
     size_t panel_words = cuda_packed_bytes(t, PANEL, K) / sizeof(uint32_t);
-    struct gemm_args a = {R, N, K, ldx, ldo, panel_words, mode == GEMM_ADD,
-                          x, (const uint32_t *)packed, out};
+    struct gemm_args a = {
+        R, N, K, ldx, ldo, panel_words, mode == GEMM_ADD, x, (const uint32_t *)packed, out};
     if (R <= FEW_ROWS) {
         launch_few(cuda_of(d), bf16, &a);
     } else {

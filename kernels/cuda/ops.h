@@ -20,7 +20,7 @@ struct cuda_device {
     void *rt;            // of the runtime: stream, cuBLAS
     const char *last;    // the kernel launched last, for messages
     size_t multiprocessors;
-    char name[64];        // of the chip
+    char name[64];    // of the chip
     void *scratch;
     size_t scratch_bytes;
 };
@@ -99,8 +99,8 @@ void cuda_attention_backward(struct device *d, size_t R, size_t H, size_t G, siz
 void cuda_sample(struct device *d, size_t R, size_t V, const float *logits, size_t ldl,
                  const struct sample_spec *spec, struct sample_out *out);
 void cuda_head_sample(struct device *d, enum dtype t, size_t R, size_t V, size_t C, const float *x,
-                      size_t ldx, const void *packed, float *logits,
-                      const struct sample_spec *spec, struct sample_out *out);
+                      size_t ldx, const void *packed, float *logits, const struct sample_spec *spec,
+                      struct sample_out *out);
 void cuda_score(struct device *d, size_t R, size_t V, const float *logits, size_t ldl,
                 float temperature, const int32_t *target, float *logp, float *entropy, float *lse);
 void cuda_score_backward(struct device *d, size_t R, size_t V, float *logits, size_t ldl,

@@ -122,8 +122,7 @@ static void pack_rows(struct device *d, enum dtype t, bool transposed, size_t ro
     size_t panel_words = (bf16 ? (depth + 1) / 2 : depth) * PANEL;
     for (size_t r = 0; r < rows; r += chunk) {
         size_t n = rows - r < chunk ? rows - r : chunk;
-        struct pack_args a = {bf16,        r,     n,                 rows, width, 0,
-                              panel_words, stage, (uint32_t *)packed};
+        struct pack_args a = {bf16, r, n, rows, width, 0, panel_words, stage, (uint32_t *)packed};
         rt_put(c, stage, (const char *)w + r * row_bytes, n * row_bytes);
         if (transposed) {
             a.words = div_up(width, PANEL) * PANEL * (bf16 ? (n + 1) / 2 : n);

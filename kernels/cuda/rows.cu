@@ -39,8 +39,8 @@ void cuda_embed(struct device *d, enum dtype t, size_t R, size_t V, size_t C, co
                 const int32_t *ids, float *out)
 {
     (void)V;    // ids were checked where they still lay on the host
-    struct embed_args a = {R,   C, cuda_packed_bytes(t, PANEL, C), t == DTYPE_BF16, (const char *)packed,
-                           ids, out};
+    struct embed_args a = {
+        R, C, cuda_packed_bytes(t, PANEL, C), t == DTYPE_BF16, (const char *)packed, ids, out};
     LAUNCH(cuda_of(d), embed, div_up(R * C, THREADS), THREADS, 0, a);
 }
 

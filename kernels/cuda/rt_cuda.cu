@@ -69,8 +69,10 @@ enum err rt_start(struct cuda_device *d, struct why *why)
         return unusable(e, why);
     }
     if (p.major < OLDEST_MAJOR || (p.major == OLDEST_MAJOR && p.minor < OLDEST_MINOR)) {
-        return why_set(why, ERR_UNSUPPORTED, "device cuda: %s has compute capability %d.%d, "
-                       "%d.%d is the least", p.name, p.major, p.minor, OLDEST_MAJOR, OLDEST_MINOR);
+        return why_set(why, ERR_UNSUPPORTED,
+                       "device cuda: %s has compute capability %d.%d, "
+                       "%d.%d is the least",
+                       p.name, p.major, p.minor, OLDEST_MAJOR, OLDEST_MINOR);
     }
     struct rt *rt = (struct rt *)calloc(1, sizeof *rt);
     if (rt == NULL) {

@@ -31,8 +31,8 @@ void rt_fail(const struct cuda_device *d, const char *text)
 enum err rt_alloc(struct cuda_device *d, size_t bytes, void **out, struct why *why)
 {
     (void)d;
-    void *p = bytes > MEMORY ? NULL
-                             : aligned_alloc(ALIGNMENT, div_up(bytes + 1, ALIGNMENT) * ALIGNMENT);
+    void *p =
+        bytes > MEMORY ? NULL : aligned_alloc(ALIGNMENT, div_up(bytes + 1, ALIGNMENT) * ALIGNMENT);
     if (p == NULL) {
         return why_set(why, ERR_NOMEM, "device cuda (emulated): cannot allocate %zu bytes", bytes);
     }

@@ -179,8 +179,8 @@ void cuda_sample(struct device *d, size_t R, size_t V, const float *logits, size
 
 // Logits are stored: memory that a GPU has, and what makes one kernel of the head's product.
 void cuda_head_sample(struct device *d, enum dtype t, size_t R, size_t V, size_t C, const float *x,
-                      size_t ldx, const void *packed, float *logits,
-                      const struct sample_spec *spec, struct sample_out *out)
+                      size_t ldx, const void *packed, float *logits, const struct sample_spec *spec,
+                      struct sample_out *out)
 {
     cuda_gemm(d, t, GEMM_SET, R, V, C, x, ldx, packed, logits, V);
     cuda_sample(d, R, V, logits, V, spec, out);

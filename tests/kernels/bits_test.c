@@ -319,8 +319,8 @@ static struct result backward(const char *kind, int threads, size_t seed)
     keep_from(d, &to, dn, K);
     float sum = (float)d->ops->sum_squares(d, R * C, q);
     keep(&to, &sum, 1);
-    void *all[] = {dy, x,    dw, q,  k,         v,       dout,   out, lse, dq, dk,
-                   dv, rstd, dn, dx, dev_index, dev_off, dev_len};
+    void *all[] = {dy, x,  dw, q,    k,  v,  dout,      out,     lse,
+                   dq, dk, dv, rstd, dn, dx, dev_index, dev_off, dev_len};
     kit_release(d, ARRAY_LEN(all), all);
     free(index);
     free(off);

@@ -14,8 +14,8 @@
 
 #include "kernels/cuda/ops.h"
 
-const char *const kit_kinds[KIT_KINDS] = {"cpu-portable", "cpu-avx2", "cpu-avx512",
-                                          "cuda-emulated", "cuda"};
+const char *const kit_kinds[KIT_KINDS] = {"cpu-portable", "cpu-avx2", "cpu-avx512", "cuda-emulated",
+                                          "cuda"};
 
 static const struct device_ops *emulated_ops;    // of the last emulated device
 
