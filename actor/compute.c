@@ -8,6 +8,7 @@
 #include <string.h>
 #include <uv.h>
 
+#include "common/clock.h"
 #include "common/mailbox.h"
 #include "proto/limits.h"
 
@@ -18,6 +19,7 @@ enum letter_kind {
     LETTER_SAMPLE,
     LETTER_RELEASED,
     LETTER_WANTS,
+    LETTER_DECODED,
     LETTER_FAILED
 };
 
@@ -27,6 +29,7 @@ struct letter {
     uint32_t stop_ids[LIMIT_STOP_IDS];
     size_t n_stop;
     uint64_t id;    // sample or version
+    uint64_t at_us;
     const struct weights *weights;
     bool newest;
     struct outgoing *sample;
@@ -43,7 +46,10 @@ struct compute {
     bool thread_runs;
     atomic_bool cancel;
     struct compute_events ev;
-    uint64_t wanted;    // compute thread: last version asked for
+    // compute thread
+    uint64_t wanted;     // last version asked for
+    uint64_t swapped;    // newest version, until it has decoded a token; 0 = it has
+    uint64_t tokens_before;
 };
 
 static void letter_free(struct letter *l)
@@ -110,6 +116,9 @@ static enum err take_letter(struct compute *c, struct letter *l, struct why *why
         engine_abandon(c->engine, l->id);
     } else if (l->newest) {
         engine_swap(c->engine, l->weights, l->id);
+        // An engine without work has its first token late for another reason.
+        c->swapped = atomic_load(&engine_get_stats(c->engine)->slots_busy) ? l->id : 0;
+        c->tokens_before = atomic_load(&engine_get_stats(c->engine)->decode_tokens);
     } else {
         engine_pin(c->engine, l->weights, l->id);
     }
@@ -129,6 +138,15 @@ static void report_weights(struct compute *c)
     c->wanted = wanted;
 }
 
+static void report_first_token(struct compute *c)
+{
+    if (c->swapped && atomic_load(&engine_get_stats(c->engine)->decode_tokens) > c->tokens_before) {
+        report(c, &(struct letter){
+                      .kind = LETTER_DECODED, .id = c->swapped, .at_us = clock_wall_us()});
+        c->swapped = 0;
+    }
+}
+
 static void *compute_main(void *arg)
 {
     struct compute *c = arg;
@@ -144,6 +162,7 @@ static void *compute_main(void *arg)
         if (!e) {
             e = engine_step(c->engine, &c->cancel, &worked, &why);
         }
+        report_first_token(c);
         report_weights(c);
     }
     if (e && e != ERR_CANCELLED) {
@@ -168,6 +187,9 @@ static void on_letters(void *arg)
             break;
         case LETTER_WANTS:
             c->ev.wants(c->ev.arg, l->id);
+            break;
+        case LETTER_DECODED:
+            c->ev.decoded(c->ev.arg, l->id, l->at_us);
             break;
         default:
             c->ev.failed(c->ev.arg, l->err, l->text);

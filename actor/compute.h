@@ -14,6 +14,8 @@ struct compute_events {
     void (*released)(void *arg, const struct weights *w);    // nobody uses w any more
     void (*wants)(void *arg,
                   uint64_t version);    // queued work is pinned to a version that is not loaded
+    // The first token under newly swapped weights, at this Unix time.
+    void (*decoded)(void *arg, uint64_t version, uint64_t at_us);
     void (*failed)(void *arg, enum err e, const char *text);    // the engine cannot go on
     void *arg;
 };

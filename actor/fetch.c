@@ -1,7 +1,10 @@
-// fetch.c: three small conversations around one set of weights: chunks, the reload thread, the long
-// poll for the next version.
+// fetch.c: four small conversations around one set of weights: where it is, its chunks, the reload
+// thread, the long poll for the next version.
 //
-// A chunk is asked for only when the reload thread has room for it, so that none is carried twice.
+// A slab that would not do (another machine or user, overtaken by the next version, bytes that are
+// not what was published) is not asked for twice: that version comes in chunks, the next one may be
+// mapped again. A chunk is asked for only when the reload thread has room for it, so that none is
+// carried twice.
 #include "actor/fetch.h"
 
 #include "common/log.h"
@@ -32,8 +35,8 @@ void fetch_pinned(struct fetch *f, uint64_t version)
 // What is under way is forgotten, but for a call that has still to come back.
 static void forget(struct fetch *f)
 {
-    f->version = f->offset = f->total = 0;
-    f->for_newest = f->begun = false;
+    f->version = f->offset = f->total = f->updated_us = 0;
+    f->for_newest = f->begun = f->chunks = f->mapping = false;
 }
 
 static void give_up(struct fetch *f)
@@ -99,8 +102,7 @@ static bool choose(struct fetch *f)
 
 static void ask_for_chunk(struct fetch *f)
 {
-    if (f->chunk_call || !choose(f) || (f->total && f->offset == f->total) ||
-        !reload_has_room(f->reload)) {
+    if (f->chunk_call || (f->total && f->offset == f->total) || !reload_has_room(f->reload)) {
         return;
     }
     struct msg m = {.type = MSG_FETCH_WEIGHTS,
@@ -109,6 +111,47 @@ static void ask_for_chunk(struct fetch *f)
                                       .offset = f->offset,
                                       .max_bytes = LIMIT_CHUNK_BYTES}};
     f->chunk_call = bus_client_call(f->bus, &m, CALL_MS, on_chunk, f, NULL) == ERR_OK;
+}
+
+// ---- where it is ----
+
+static void take_found(struct fetch *f, const struct msg_weights_found *w)
+{
+    struct weightslab_name name = {w->slab_pid, w->slab_fd, w->slab_owner};
+    f->updated_us = w->updated_us;
+    if (!w->slab_pid || !f->slabs || f->refused == f->version) {
+        f->chunks = true;
+        fetch_more(f);
+        return;
+    }
+    // Refused: every set of weights is in use. The tick asks again.
+    f->mapping = reload_map(f->reload, f->version, w->weights_hash, &name, NULL) == ERR_OK;
+}
+
+static void on_found(void *arg, enum err e, const struct msg *reply, const char *text)
+{
+    struct fetch *f = arg;
+    f->find_call = false;
+    if (e == ERR_CLOSED || f->stopping || !f->version) {
+        return;
+    }
+    if (e || reply->weights_found.version != f->version) {
+        LOG_WARN("WEIGHTS_FIND_FAILED", "version=%llu cause=\"%s\"", (unsigned long long)f->version,
+                 e ? text : "another version was found");
+        forget(f);
+        return;
+    }
+    take_found(f, &reply->weights_found);
+}
+
+static void find_weights(struct fetch *f)
+{
+    if (f->find_call || f->mapping) {
+        return;
+    }
+    struct msg m = {.type = MSG_FIND_WEIGHTS,
+                    .find_weights = {.incarnation = f->incarnation, .version = f->version}};
+    f->find_call = bus_client_call(f->bus, &m, CALL_MS, on_found, f, NULL) == ERR_OK;
 }
 
 // ---- the next version ----
@@ -140,19 +183,50 @@ static void wait_version(struct fetch *f)
 void fetch_more(struct fetch *f)
 {
     if (f->reload && !f->stopping) {
-        ask_for_chunk(f);
+        if (choose(f)) {
+            if (f->chunks) {
+                ask_for_chunk(f);
+            } else {
+                find_weights(f);
+            }
+        }
         wait_version(f);
     }
 }
 
 // ---- whole versions ----
 
+// Chunks instead. Said once per stretch of versions: it is the same cause each time.
+static void refuse_slab(struct fetch *f, const struct reload_outcome *o)
+{
+    f->refused = o->version;
+    if (!f->told) {
+        LOG_INFO("WEIGHTS_NOT_MAPPED", "version=%llu cause=\"%s\"", (unsigned long long)o->version,
+                 o->text);
+        f->told = true;
+    }
+    fetch_more(f);
+}
+
+static void take_loaded(struct fetch *f, const struct reload_outcome *o, uint64_t updated_us)
+{
+    f->loaded = o->version;
+    f->mapped = o->mapped;
+    f->told = f->told && !o->mapped;
+    f->loaded_at_us = updated_us;
+}
+
 void fetch_on_reloaded(void *arg, const struct reload_outcome *o)
 {
     struct fetch *f = arg;
-    bool newest = f->for_newest;
+    bool newest = f->for_newest, mapping = f->mapping;
+    uint64_t updated_us = f->updated_us;
     forget(f);
     if (f->stopping || o->err == ERR_CANCELLED) {
+        return;
+    }
+    if (o->err && mapping) {
+        refuse_slab(f, o);
         return;
     }
     if (o->err) {
@@ -165,12 +239,20 @@ void fetch_on_reloaded(void *arg, const struct reload_outcome *o)
         reload_recycle(f->reload, o->weights);
         return;
     }
-    LOG_INFO("WEIGHTS_LOADED", "version=%llu newest=%d", (unsigned long long)o->version, newest);
+    LOG_INFO("WEIGHTS_LOADED", "version=%llu newest=%d path=%s", (unsigned long long)o->version,
+             newest, o->mapped ? "slab" : "chunks");
     if (newest) {
-        f->loaded = o->version;
+        take_loaded(f, o, updated_us);
     } else if (f->pinned == o->version) {
         f->pinned = 0;
     }
     fetch_more(f);
     f->on_loaded(f->arg);
+}
+
+void fetch_on_decoded(struct fetch *f, uint64_t version, uint64_t at_us)
+{
+    if (version == f->loaded && f->loaded_at_us) {
+        f->publish_to_decode_ms = ((double)at_us - (double)f->loaded_at_us) / 1000;
+    }
 }

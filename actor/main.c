@@ -1,12 +1,13 @@
 // main.c: caravan-actor: reads the command line, runs the service, says why it ended.
 #include <stdio.h>
+#include <string.h>
 
 #include "actor/service.h"
 #include "common/args.h"
 #include "common/log.h"
 
 struct options {
-    const char *connect, *name, *token_file, *device, *http;
+    const char *connect, *name, *token_file, *device, *http, *slab;
     int64_t threads, slots, kv_mb, prefill_rows;
 };
 
@@ -29,6 +30,9 @@ static const struct arg args[] = {
      "shared secret, needed when the learner is not on this machine"},
     {"device", ARG_TEXT, offsetof(struct options, device), 0, 0, "KIND",
      "cpu, cpu-portable, cpu-avx2, cpu-avx512, cuda (default cpu)"},
+    {"slab", ARG_TEXT, offsetof(struct options, slab), 0, 0, "auto|off",
+     "map the learner's weights where it runs on this machine, or always fetch them (default "
+     "auto)"},
     {0},
 };
 
@@ -40,6 +44,7 @@ int main(int argc, char **argv)
                         .token_file = "",
                         .device = "cpu",
                         .http = "",
+                        .slab = "auto",
                         .slots = 64,
                         .kv_mb = 320,
                         .prefill_rows = 256};
@@ -54,12 +59,17 @@ int main(int argc, char **argv)
         fprintf(stderr, "caravan-actor: --connect ADDRESS is missing\n");
         return 2;
     }
+    if (strcmp(o.slab, "auto") != 0 && strcmp(o.slab, "off") != 0) {
+        fprintf(stderr, "caravan-actor: --slab: value '%s', expected auto or off\n", o.slab);
+        return 2;
+    }
     struct actor_options a = {.connect = o.connect,
                               .name = o.name,
                               .token_file = o.token_file,
                               .device = o.device,
                               .http = o.http,
                               .threads = (int)o.threads,
+                              .slabs = strcmp(o.slab, "auto") == 0,
                               .slots = (size_t)o.slots,
                               .prefill_rows = (size_t)o.prefill_rows,
                               .kv_bytes = (size_t)o.kv_mb << 20};

@@ -44,6 +44,7 @@ struct panel_snapshot {
     size_t held, outbox, submits;    // samples: leased, finished and not acknowledged, on their way
     size_t slots;
     uint64_t newest, loaded;                    // versions: known, decoded with
+    bool mapped;                                // `loaded` stands in a slab
     uint64_t fetching, fetched, fetch_total;    // version under way (0 = none), its bytes
     size_t slabs;                               // sets of weights in memory
     // of the engine, 0 before there is one

@@ -111,8 +111,8 @@ static json_t *weights(const struct panel_snapshot *s)
                                        count(s->fetched), "total", count(s->fetch_total))
                            : json_null();
     return json_pack("{s:o, s:o, s:o, s:s, s:o, s:o, s:o}", "version", count(s->loaded), "newest",
-                     count(s->newest), "held", held, "transport", "chunks", "slabs",
-                     count(s->slabs), "swaps", count(s->swaps), "fetching", fetching);
+                     count(s->newest), "held", held, "transport", s->mapped ? "slab" : "chunks",
+                     "slabs", count(s->slabs), "swaps", count(s->swaps), "fetching", fetching);
 }
 
 static json_t *troubles(const struct panel_own *o)

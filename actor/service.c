@@ -209,6 +209,17 @@ static void on_compute_failed(void *arg, enum err e, const char *text)
     fail(arg, e, "decode", text);
 }
 
+static void on_decoded(void *arg, uint64_t version, uint64_t at_us)
+{
+    struct service *s = arg;
+    fetch_on_decoded(&s->fetch, version, at_us);
+    if (s->fetch.publish_to_decode_ms >= 0 && version == s->fetch.loaded) {
+        LOG_INFO("WEIGHTS_IN_USE", "version=%llu path=%s publish_to_decode_ms=%.1f",
+                 (unsigned long long)version, s->fetch.mapped ? "slab" : "chunks",
+                 s->fetch.publish_to_decode_ms);
+    }
+}
+
 static void on_loaded(void *arg)
 {
     lease_more(arg);
@@ -250,6 +261,7 @@ static enum err build_model(struct service *s, const struct msg_welcome *w, stru
     struct compute_events ev = {.sample = on_sample,
                                 .released = on_released,
                                 .wants = on_wants,
+                                .decoded = on_decoded,
                                 .failed = on_compute_failed,
                                 .arg = s};
     struct reload_events rev = {.done = fetch_on_reloaded, .room = on_room, .arg = &s->fetch};
@@ -259,6 +271,8 @@ static enum err build_model(struct service *s, const struct msg_welcome *w, stru
                               .compute = s->compute,
                               .reload = s->reload,
                               .incarnation = s->session.incarnation,
+                              .slabs = s->o->slabs,
+                              .publish_to_decode_ms = -1,
                               .on_loaded = on_loaded,
                               .on_trouble = on_trouble,
                               .arg = s};
@@ -374,12 +388,15 @@ static void heartbeat(struct service *s, uint64_t now)
         {msg_text_of("kv_pages"), (double)st->kv_pages_total},
         {msg_text_of("kv_pages_used"), (double)st->kv_pages_used},
         {msg_text_of("version"), (double)st->version},
+        {msg_text_of("weights_in_slab"), s->fetch.mapped},
+        {msg_text_of("publish_to_decode_ms"), s->fetch.publish_to_decode_ms},    // may be unknown
     };
-    struct msg m = {.type = MSG_HEARTBEAT,
-                    .heartbeat = {.held = s->outbox.held,
-                                  .n_held = MIN(s->outbox.n_held, (size_t)LIMIT_HELD),
-                                  .stats = stats,
-                                  .n_stats = ARRAY_LEN(stats)}};
+    struct msg m = {
+        .type = MSG_HEARTBEAT,
+        .heartbeat = {.held = s->outbox.held,
+                      .n_held = MIN(s->outbox.n_held, (size_t)LIMIT_HELD),
+                      .stats = stats,
+                      .n_stats = ARRAY_LEN(stats) - (s->fetch.publish_to_decode_ms < 0 ? 1 : 0)}};
     session_heartbeat(&s->session, waiting_for(s), now, &m.heartbeat);
     s->heartbeat_call = bus_client_call(s->bus, &m, CALL_MS, on_heartbeat, s, NULL) == ERR_OK;
 }
@@ -419,11 +436,12 @@ static void show(struct service *s, uint64_t now)
                                .submits = s->submits,
                                .slots = s->o->slots,
                                .newest = s->fetch.newest,
+                               .mapped = s->fetch.mapped,
                                .loaded = s->fetch.loaded,
                                .fetching = s->fetch.version,
                                .fetched = s->fetch.offset,
                                .fetch_total = s->fetch.total,
-                               .slabs = s->reload ? reload_slabs(s->reload) : 0};
+                               .slabs = s->reload ? reload_packed(s->reload) : 0};
     snprintf(p.learner, sizeof p.learner, "%s", s->o->connect);
     snprintf(p.run_id, sizeof p.run_id, "%s", s->session.run_id);
     if (s->compute) {

@@ -24,6 +24,7 @@ struct actor_options {
     const char *device;        // device_open kind
     const char *http;          // panel.h: HOST:PORT or the path of a unix socket; "" = none
     int threads;               // 0 = cores
+    bool slabs;                // weights may be mapped from the learner's memory
     size_t slots, prefill_rows, kv_bytes;
 };
 

@@ -23,9 +23,10 @@ static enum err encode(const struct localmodel *m, const json_t *in, const char 
                        struct token_ids *ids, struct why *why)
 {
     const json_t *text = json_object_get(in, "text");
-    bool special = true, prompt = false;
+    bool special = true, prompt = false, alone = false;
     enum err e = json_opt_bool(in, "parse_special", where, &special, why);
     e = e ? e : json_opt_bool(in, "add_generation_prompt", where, &prompt, why);
+    e = e ? e : json_opt_bool(in, "add_special", where, &alone, why);
     if (e) {
         return e;
     }
@@ -37,8 +38,8 @@ static enum err encode(const struct localmodel *m, const json_t *in, const char 
     if (!json_is_string(text)) {
         return why_set(why, ERR_INVALID, "%s: text: expected a string", where);
     }
-    e = tokenizer_encode(m->tokenizer, json_string_value(text), json_string_length(text), special,
-                         ids, why);
+    e = (alone ? tokenizer_encode_alone : tokenizer_encode)(
+        m->tokenizer, json_string_value(text), json_string_length(text), special, ids, why);
     return e ? why_prefix(why, e, "%s", where) : ERR_OK;
 }
 
@@ -84,7 +85,8 @@ const struct command cmd_tokenize = {
     .help = "text or messages to token ids",
     .more =
         "in:   {\"text\": \"…\"}, where special-token texts become those tokens unless "
-        "\"parse_special\" is false,\n"
+        "\"parse_special\" is false;\n"
+        "      \"add_special\": true puts the model's own BOS and EOS around it,\n"
         "      or {\"messages\": [{\"role\", \"content\"}…], \"add_generation_prompt\": false}\n"
         "out:  {\"ids\": [1, 2, …]}",
     .args = args,

@@ -110,7 +110,8 @@ static enum err print_memory(const struct conf *c, const struct model_config *m,
 {
     enum dtype t = c->dtype == CONF_DTYPE_BF16 ? DTYPE_BF16 : DTYPE_F32;
     size_t f32 = weights_blob_bytes(m, DTYPE_F32), blob = weights_blob_bytes(m, t);
-    size_t packed = weights_memory(m, t, true),
+    bool shared = c->slab == CONF_SLAB_AUTO;    // two slabs, the learner's own weights in one
+    size_t packed = weights_memory(m, t, true) + (shared ? weights_panel_bytes(NULL, m, t) : 0),
            reference = c->kl_beta > 0 ? weights_memory(m, t, false) : 0;
     size_t learner = trainer_memory(m, c), state = 4 * f32 + 2 * blob + packed + reference;
     struct model_limits al = {.max_rows = (size_t)(c->actor_slots + c->actor_prefill_rows),
@@ -118,7 +119,7 @@ static enum err print_memory(const struct conf *c, const struct model_config *m,
                                            (size_t)m->max_positions,
                               .max_outs = (size_t)c->actor_slots + 1024,
                               .max_context = (size_t)m->max_positions};
-    size_t two = 2 * weights_memory(m, t, false), kv = (size_t)c->actor_kv_mb << 20;
+    size_t two = shared ? 0 : 2 * weights_memory(m, t, false), kv = (size_t)c->actor_kv_mb << 20;
     size_t scratch = model_memory(m, &al), actor = two + kv + scratch + PROCESS_BYTES;
     // One worker more stands ready.
     size_t verifier = PROCESS_BYTES + ((size_t)c->verifier_workers + 1) * WORKER_BYTES;
@@ -133,15 +134,17 @@ static enum err print_memory(const struct conf *c, const struct model_config *m,
         out,
         "\nmemory    MiB\n"
         "learner   %8.0f   masters %.0f, gradients %.0f, moments %.0f, published weights %.0f,\n"
-        "                     training weights %.0f%s, activations %.0f\n",
+        "                     packed weights %.0f%s%s, activations %.0f\n",
         MIB(learner + PROCESS_BYTES), MIB(f32), MIB(f32), MIB(2 * f32), MIB(2 * blob), MIB(packed),
+        shared ? " (shared with actors)" : "",
         reference ? " (and the initial policy for kl_beta)" : "",
         MIB(learner > state ? learner - state : 0));
     e = e ? e
           : buf_printf(out,
-                       "actor     %8.0f   weights %.0f (in use and spare), KV cache %.0f, "
+                       "actor     %8.0f   weights %.0f (%s), KV cache %.0f, "
                        "activations %.0f; x %lld\n",
-                       MIB(actor), MIB(two), MIB(kv), MIB(scratch), (long long)c->actor_count);
+                       MIB(actor), MIB(two), shared ? "the learner's" : "in use and spare", MIB(kv),
+                       MIB(scratch), (long long)c->actor_count);
     e = e ? e
           : buf_printf(out, "verifier  %8.0f   %lld workers; x %lld\n", MIB(verifier),
                        (long long)c->verifier_workers, (long long)c->verifier_count);

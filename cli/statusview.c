@@ -239,8 +239,9 @@ static void put_peer_figures(struct out *o, const json_t *p)
     char tokens[STATUS_NUMBER_BYTES];
     if (strcmp(status_str(p, "role"), "actor") == 0) {
         status_count(tokens, status_num(stats, "decode_tokens_total"));
-        put(o, "v%-5.0f %6s tokens, %3.0f slots busy", status_num(stats, "version"), tokens,
-            status_num(stats, "slots_busy"));
+        put(o, "v%-5.0f %6s tokens, %3.0f slots busy, weights %s", status_num(stats, "version"),
+            tokens, status_num(stats, "slots_busy"),
+            status_num(stats, "weights_in_slab") > 0 ? "in a slab" : "its own");
     } else {
         status_count(tokens, status_num(stats, "verify_jobs_total"));
         put(o, "%6s jobs, %2.0f of %.0f workers busy, %.0f restarts", tokens,

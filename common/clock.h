@@ -13,6 +13,7 @@ uint64_t clock_mono_ns(void);
 uint64_t clock_mono_ms(void);
 // Unix time; for people and the ledger's timestamps, never for deadlines.
 int64_t clock_wall_ms(void);
+uint64_t clock_wall_us(void);
 double clock_mono_s(void);
 
 #endif

@@ -40,7 +40,8 @@ enum conf_device {
     CONF_DEVICE_CUDA
 };
 enum conf_sandbox { CONF_SANDBOX_AUTO, CONF_SANDBOX_FULL, CONF_SANDBOX_SECCOMP, CONF_SANDBOX_NONE };
-enum conf_old { CONF_OLD_BEHAVIOUR };    // which policy the ratio is taken to
+enum conf_slab { CONF_SLAB_AUTO, CONF_SLAB_OFF };    // weights for actors of the same machine
+enum conf_old { CONF_OLD_BEHAVIOUR };                // which policy the ratio is taken to
 
 // Each member names its key; units, ranges and defaults stand in the table.
 struct conf {
@@ -120,6 +121,7 @@ struct conf {
                                   // ipc nor loopback
     char http[CONF_STR];          // learner.http: HOST:PORT of the status server, port 0 = any free
                                   // one; always also on RUN_DIR/http.sock
+    enum conf_slab slab;          // learner.slab: auto = memory that actors of this machine map
 
     // actor
     int64_t actor_count;              // actor.count: processes that `caravan run` starts

@@ -51,6 +51,7 @@ static const char *const dtype_names[] = {"bf16", "f32", NULL};
 static const char *const device_names[] = {"cpu",        "cpu-portable", "cpu-avx2",
                                            "cpu-avx512", "cuda",         NULL};
 static const char *const sandbox_names[] = {"auto", "full", "seccomp", "none", NULL};
+static const char *const slab_names[] = {"auto", "off", NULL};
 static const char *const old_names[] = {"behaviour", NULL};
 static const char *const task_names[] = {"math", "constraints", "mixed", NULL};
 
@@ -261,6 +262,10 @@ const struct conf_row conf_rows[] = {
     TEXT("learner.http", http, "127.0.0.1:0", false,
          "HOST:PORT of /status, /metrics and /healthz; port 0 takes any free one. They are "
          "also on http.sock in the run folder. Anyone who can reach it can read it."),
+    ENUM("learner.slab", slab, slab_names, "auto", false,
+         "How weights reach actors on this machine: auto shares memory with them, where the system "
+         "allows it; off sends them over the bus, as to other machines. Actors decode the same "
+         "tokens either way."),
 
     INT("actor.count", actor_count, 0, 64, "processes", "1", false,
         "Actors that `caravan run` starts. 0 starts none: they join from elsewhere."),

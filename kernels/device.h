@@ -4,7 +4,7 @@
 // dereferences them. That is what makes cuda/ an addition and not a rewrite. All sizes are checked
 // by the caller (model code): ops only CHECK. Ops may be queued: they run in the order of the calls,
 // and what they read on the host has been read at return. Whatever hands something to the host or
-// takes it from there (upload, download, pack, sample, score, sum_squares …) returns when it and all
+// takes it from there (upload, download, pack, transpose, sample, score, sum_squares …) returns when it and all
 // before it is done; so what one device filled in last by upload or pack, another of the same kind
 // in this process may read. One thread at a time drives a device; the CPU's ops leave flush-to-zero
 // set on it, as on the pool's threads.
@@ -32,6 +32,7 @@
 #ifndef CARAVAN_KERNELS_DEVICE_H
 #define CARAVAN_KERNELS_DEVICE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -89,6 +90,9 @@ struct device;
 
 struct device_ops {
     const char *numerics_id;    // e.g. "cpu-f32-1": equal ids promise equal forward bits
+    // Device memory is the process's own: any mapping of it, files and shared memory included, may
+    // stand where device memory is asked for.
+    bool unified;
     // memory: 64-byte aligned, zeroed
     enum err (*alloc)(struct device *d, size_t bytes, void **out, struct why *why);
     void (*release)(struct device *d, void *p);    // NULL is fine
@@ -101,9 +105,9 @@ struct device_ops {
     // padded with zeros to a multiple of 16
     size_t (*packed_bytes)(enum dtype t, size_t N, size_t K);
     void (*pack)(struct device *d, enum dtype t, size_t N, size_t K, const void *w, void *packed);
-    // Packs W^T (K, N).
-    void (*pack_transposed)(struct device *d, enum dtype t, size_t N, size_t K, const void *w,
-                            void *packed);
+    // packed (N, K) -> packed_t, the panels of W^T (K, N).
+    void (*transpose)(struct device *d, enum dtype t, size_t N, size_t K, const void *packed,
+                      void *packed_t);
 
     // forward
     // out (R, C) =

@@ -105,6 +105,18 @@ void board_heartbeat(struct board *b, const struct msg_heartbeat *m, uint64_t no
     h->waits_ms = m->waits_ms;
 }
 
+double board_heard_max(const struct board *b, const char *stat, uint64_t since_ms)
+{
+    double max = -1;
+    for (size_t i = 0; i < b->n_heard; i++) {
+        const struct board_heard *h = &b->heard[i];
+        for (size_t k = 0; h->heard_ms >= since_ms && k < h->n; k++) {
+            max = strcmp(h->stat[k].name, stat) == 0 ? MAX(max, h->stat[k].value) : max;
+        }
+    }
+    return max;
+}
+
 static void count_cause(struct board *b, const char *name)
 {
     size_t i = 0;

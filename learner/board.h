@@ -24,6 +24,8 @@ void board_heartbeat(struct board *b, const struct msg_heartbeat *m, uint64_t no
 void board_verdict(struct board *b, enum msg_outcome outcome, const char *cause, size_t cause_len);
 // A finished step: the row of metrics.jsonl (kept, borrowed json).
 void board_step(struct board *b, const json_t *row, const struct train_result *r);
+// The largest value that a process heard of since since_ms gave under this name; negative: none did.
+double board_heard_max(const struct board *b, const char *stat, uint64_t since_ms);
 void board_eval(struct board *b, const struct coordinator_eval *e);
 // Lengths of the service's own queues, for /status.
 struct board_queue {

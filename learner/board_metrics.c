@@ -243,6 +243,8 @@ static const struct peer_figure {
      "Finished samples not acknowledged yet."},
     {MSG_ROLE_ACTOR, "kv_pages", "actor_kv_pages", "gauge", "Pages of the KV cache."},
     {MSG_ROLE_ACTOR, "kv_pages_used", "actor_kv_pages_used", "gauge", "Pages in use."},
+    {MSG_ROLE_ACTOR, "weights_in_slab", "actor_weights_in_slab", "gauge",
+     "1: its weights stand in memory shared with the learner, 0: in its own."},
     {MSG_ROLE_ACTOR, "version", "actor_policy_version", "gauge",
      "Version that new tokens are decoded with."},
     {MSG_ROLE_VERIFIER, "verify_jobs_total", "verifier_jobs_total", "counter", "Jobs finished."},

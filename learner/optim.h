@@ -34,13 +34,20 @@ double optim_clip_scale(double norm, double max_norm);
 // Weight decay applies to matrices only, not to norms.
 bool optim_decays(const struct param *p);
 
+// Told after every piece how many bytes of the blob, from its start, are final: who reads them now
+// finds them in cache.
+struct optim_sink {
+    void (*ready)(void *arg, size_t bytes);
+    void *arg;
+};
+
 // One AdamW update (Loshchilov & Hutter 2019) of masters (device, f32) from grads (device) times
-// grad_scale; blob (host, params->total values of type t) = the rounded masters. optim_reserve has
-// succeeded before: this cannot fail half-way.
+// grad_scale; blob (host, params->total values of type t) = the rounded masters. sink may be NULL.
+// optim_reserve has succeeded before: this cannot fail half-way.
 void optim_step(struct optim *o, const struct train_hyper *h, double grad_scale, float *masters,
-                const float *grads, enum dtype t, void *blob);
+                const float *grads, enum dtype t, void *blob, const struct optim_sink *sink);
 // blob (host) = masters (device) rounded to nearest even. The same bits as optim_step leaves.
 MUST_CHECK enum err optim_round(const struct optim *o, const float *masters, enum dtype t,
-                                void *blob, struct why *why);
+                                void *blob, const struct optim_sink *sink, struct why *why);
 
 #endif

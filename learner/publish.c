@@ -27,6 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -34,7 +35,7 @@
 #include "common/log.h"
 #include "learner/publish_file.h"
 
-enum { MAX_BUFFERS = 2, BUFFER_WAIT_S = 60, HUGE_PAGE = 2 << 20 };
+enum { MAX_BUFFERS = 2, BUFFER_WAIT_S = 60, HUGE_PAGE = 2 << 20, WRITER_NICE = 10 };
 
 struct entry {
     uint64_t version;
@@ -223,6 +224,8 @@ static struct entry *next_pending(struct publish *p)
 static void *writer_main(void *arg)
 {
     struct publish *p = arg;
+    // Copying 0.27 GB to the disk begins when actors take the version over; they go first.
+    (void)setpriority(PRIO_PROCESS, (id_t)gettid(), WRITER_NICE);
     pthread_mutex_lock(&p->lock);
     for (;;) {
         struct entry *e = next_pending(p);

@@ -9,6 +9,7 @@
 #include "common/clock.h"
 #include "common/fs.h"
 #include "common/log.h"
+#include "learner/publish_slab.h"
 #include "learner/recovery.h"
 #include "proto/msg.h"
 
@@ -105,6 +106,14 @@ static enum err open_compute(struct run *r, struct why *why)
         publish_hold(r->publish, true);    // until the service has pinned what is still needed
         e = trainer_create(r->device, r->source, &r->conf, r->publish, &r->trainer, why);
         source_rest(r->source);    // read once; the tokenizer stands in memory of its own
+    }
+    if (!e && r->conf.slab == CONF_SLAB_AUTO) {
+        struct why cannot = {""};
+        if (publish_slabs_create(r->device, source_config(r->source), published_dtype(r), &r->slabs,
+                                 &cannot)) {
+            LOG_WARN("SLAB_UNAVAILABLE", "slabs=0 cause=\"%s\"", cannot.text);
+        }
+        trainer_share(r->trainer, r->slabs);
     }
     free(weights);
     return e;
@@ -348,6 +357,7 @@ void run_close(struct run *r)
 {
     ledger_close(r->ledger);
     trainer_destroy(r->trainer);
+    publish_slabs_destroy(r->slabs);
     publish_destroy(r->publish);
     device_close(r->device);
     pool_destroy(r->pool);

@@ -25,6 +25,8 @@ enum run_mode {
     RUN_BRANCH,    // goes on from the newest checkpoint as a new branch
 };
 
+struct publish_slabs;    // publish_slab.h
+
 struct run {
     struct conf conf;
     char dir[CONF_STR];
@@ -36,6 +38,7 @@ struct run {
     struct pool *pool;
     struct device *device;
     struct publish *publish;
+    struct publish_slabs *slabs;    // NULL: learner.slab is off, or the system has none
     struct trainer *trainer;
     struct ledger *ledger;
     struct hash128 model_hash;    // of version 1

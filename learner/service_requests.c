@@ -9,6 +9,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "learner/publish_slab.h"
 #include "learner/service_internal.h"
 #include "proto/limits.h"
 
@@ -122,6 +123,34 @@ static void on_fetch(struct service *s, struct bus_request *r)
     c->offset = f->offset;
     c->bytes = (struct msg_text){.data = s->chunk, .len = len};
     c->chunk_hash = hash_bytes(s->chunk, len);
+    bus_reply(r, &m);
+}
+
+// Only what the ledger has: a version that it will never have must not decode a token.
+static void on_find(struct service *s, struct bus_request *r)
+{
+    uint64_t version = bus_request_msg(r)->find_weights.version, bytes;
+    struct why why = {"this version is not there yet"};
+    struct msg m = {.type = MSG_WEIGHTS_FOUND};
+    struct msg_weights_found *f = &m.weights_found;
+    struct weightslab_name name;
+    struct hash128 hash;
+    size_t none = 0;
+    enum err e = version <= coordinator_newest_version(s->coordinator)
+                     ? publish_read(s->run->publish, version, 0, 0, s->chunk, &none, &f->version,
+                                    &bytes, &f->weights_hash, &why)
+                     : ERR_NOT_FOUND;
+    if (e) {
+        bus_reply_fault(r, e, why.text);
+        return;
+    }
+    if (s->run->slabs && publish_slab_find(s->run->slabs, f->version, &name, &hash) &&
+        hash_equal(hash, f->weights_hash)) {
+        f->slab_pid = name.pid;
+        f->slab_fd = name.fd;
+        f->slab_owner = name.owner;
+    }
+    f->updated_us = f->version == s->last_version ? s->updated_us : 0;
     bus_reply(r, &m);
 }
 
@@ -284,6 +313,11 @@ void service_on_request(void *arg, struct bus_request *r)
     case MSG_FETCH_WEIGHTS:
         if (!turned_away(s, r, m->fetch_weights.incarnation)) {
             on_fetch(s, r);
+        }
+        break;
+    case MSG_FIND_WEIGHTS:
+        if (!turned_away(s, r, m->find_weights.incarnation)) {
+            on_find(s, r);
         }
         break;
     case MSG_SUBMIT_SAMPLE:

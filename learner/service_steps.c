@@ -11,6 +11,8 @@
 #include "common/log.h"
 #include "learner/service_internal.h"
 
+enum { HEARD_MS = 5 * SERVICE_HEARTBEAT_MS };
+
 // ---- what the coordinator asks for ----
 
 static enum err op_task(void *arg, enum ledger_purpose purpose, uint64_t ordinal,
@@ -216,6 +218,16 @@ static void add_staleness(json_t *row)
     set_real(row, "staleness_max", max);
 }
 
+// How long the version that this step began from took to reach the slowest actor.
+static void add_sync(const struct service *s, json_t *row)
+{
+    uint64_t now = clock_mono_ms();
+    double ms = board_heard_max(s->board, "publish_to_decode_ms", now - MIN(now, HEARD_MS));
+    if (ms >= 0) {
+        set_real(row, "publish_to_decode_ms", ms);
+    }
+}
+
 void service_report_step(struct service *s)
 {
     if (!s->step_metrics) {
@@ -239,9 +251,11 @@ static void on_step_done(struct service *s, const struct train_done *d)
     json_t *row = step_row(s, d, wait_s);
     add_staleness(row);
     add_drops(s, row);
+    add_sync(s, row);
     s->train_idle_since_s = clock_mono_s();
     s->last_step = d->step->step;
     s->last_version = d->step->new_version;
+    s->updated_us = d->result.updated_us;
     s->step_done = *d;
     s->step_metrics = json_dumps(row, JSON_COMPACT);
     board_step(s->board, row, &d->result);

@@ -3,19 +3,21 @@
 //   plan      micro-batches, the divisors, all checks                          batcher.c
 //   per micro-batch:  [log-probs of the initial policy]  forward, loss, backward   model/, loss.c
 //   update    global norm, clipping, AdamW on the f32 masters                   optim.c
-//   publish   masters rounded into a blob; the blob packed for the next step; hash; hand-over
+//   publish   masters rounded into a blob, the blob packed into a slab, piece by piece while they
+//             are in cache (struct draft); hash; hand-over                      publish.c, publish_slab.c
 //
-// Forward and backward use the *rounded* weights, packed from the very blob that actors fetch; only
-// the optimiser sees masters. That is what makes the learner's log-probs of a fresh sample equal
-// the actor's bit for bit, which every step counts.
+// Forward and backward use the *rounded* weights, packed from the very blob that actors fetch, or
+// standing in the very slab that actors map; only the optimiser sees masters. That is what makes the
+// learner's log-probs of a fresh sample equal the actor's bit for bit, which every step counts.
 //
 // Whatever can fail (bad samples, memory, cancellation, a gradient that is not finite, a buffer
 // that the disk does not free) fails before the update. After it the new version exists.
 //
 // Memory that a start need not wait for is taken by the first step: activations, gradients, moments
 // and packed training weights; faulting it in takes longer than reading the model does. With 135
-// million parameters in bf16: masters 0.54 GB, gradients 0.54, moments 1.08, packed weights with
-// transposes 0.54, two blobs 0.54, and activations by train_rows (model_memory).
+// million parameters in bf16: masters 0.54 GB, gradients 0.54, moments 1.08, packed weights 0.27 in
+// each of two slabs, their transposes 0.27, two blobs 0.54, and activations by train_rows
+// (model_memory).
 //
 // Compute thread. A checkpoint is written beside it (saver.c) and only read by it: the state
 // changes in one place, the update, which waits.
@@ -34,20 +36,23 @@
 #include "learner/loss.h"
 #include "learner/optim.h"
 #include "learner/publish.h"
+#include "learner/publish_slab.h"
 #include "model/model.h"
 
 struct trainer {
-    struct device *device;      // borrowed
-    struct publish *publish;    // borrowed
+    struct device *device;          // borrowed
+    struct publish *publish;        // borrowed
+    struct publish_slabs *slabs;    // borrowed; NULL = none
     struct model_config config;
     struct param_table params;
     struct model_limits plan;
     enum dtype dtype;
     struct batcher_limits limits;
-    struct model *model;        // NULL until the first step, as are:
-    struct weights *weights;    // for training; rounded masters
-    float *grads;               // device, flat
-    bool packed;                // weights hold the present masters
+    struct model *model;    // NULL until the first step, as are:
+    float *grads;           // device, flat
+    struct weights
+        *weights;    // for training; rounded masters; NULL until a slab or a step needs it
+    bool packed;     // weights hold the present masters
     struct weights *initial;    // the initial policy, when kl_beta > 0
     struct optim optim;
     float *masters;    // device, flat
@@ -81,7 +86,8 @@ size_t trainer_memory(const struct model_config *m, const struct conf *c)
     struct model_limits l = plan_limits(m, c);
     size_t values = weights_blob_bytes(m, DTYPE_F32);    // masters; as much each: gradients, m, v
     return 4 * values + 2 * weights_blob_bytes(m, t) + weights_memory(m, t, true) +
-           (c->kl_beta != 0 ? weights_memory(m, t, false) : 0) + model_memory(m, &l);
+           (c->kl_beta != 0 ? weights_memory(m, t, false) : 0) +
+           (c->slab == CONF_SLAB_AUTO ? weights_panel_bytes(NULL, m, t) : 0) + model_memory(m, &l);
 }
 
 // ---- create and destroy
@@ -110,21 +116,12 @@ static enum err read_masters(struct trainer *t, const struct source *s, struct w
     return e;
 }
 
-// Rounds the masters into a buffer of publish and, where w is not NULL, packs w from it.
-static enum err rounded_blob(struct trainer *t, struct weights *w, void **blob,
-                             struct hash128 *hash, struct why *why)
+// Rounds the masters into a buffer of publish.
+static enum err rounded_blob(struct trainer *t, void **blob, size_t *bytes, struct why *why)
 {
     void *b = NULL;
-    size_t bytes = 0;
-    enum err e = publish_buffer(t->publish, &b, &bytes, why);
-    e = e ? e : optim_round(&t->optim, t->masters, t->dtype, b, why);
-    if (!e && w) {
-        weights_begin(w);
-        e = weights_feed(w, b, bytes, why);
-        e = e ? e : weights_end(w, hash, why);
-    } else if (!e) {
-        *hash = hash_bytes(b, bytes);
-    }
+    enum err e = publish_buffer(t->publish, &b, bytes, why);
+    e = e ? e : optim_round(&t->optim, t->masters, t->dtype, b, NULL, why);
     if (e) {
         publish_cancel(t->publish, b);
         return e;
@@ -136,8 +133,14 @@ static enum err rounded_blob(struct trainer *t, struct weights *w, void **blob,
 static enum err pack_from_masters(struct trainer *t, struct weights *w, struct why *why)
 {
     void *blob = NULL;
+    size_t bytes = 0;
     struct hash128 hash;
-    enum err e = rounded_blob(t, w, &blob, &hash, why);
+    enum err e = rounded_blob(t, &blob, &bytes, why);
+    if (!e) {
+        weights_begin(w);
+        e = weights_feed(w, blob, bytes, why);
+        e = e ? e : weights_end(w, &hash, why);
+    }
     publish_cancel(t->publish, blob);
     return e;
 }
@@ -188,6 +191,11 @@ enum err trainer_create(struct device *d, const struct source *s, const struct c
     return ERR_OK;
 }
 
+void trainer_share(struct trainer *t, struct publish_slabs *s)
+{
+    t->slabs = s;
+}
+
 void trainer_destroy(struct trainer *t)
 {
     if (!t) {
@@ -205,14 +213,114 @@ void trainer_destroy(struct trainer *t)
     free(t);
 }
 
-enum err trainer_publish(struct trainer *t, uint64_t version, struct hash128 *hash, struct why *why)
+// ---- a version in the making
+
+// Its blob fills from the front; panels are packed right behind.
+struct draft {
+    struct trainer *trainer;
+    char *blob;    // of publish
+    size_t bytes, fed;
+    struct weights *weights;    // NULL: nothing is packed
+    struct weightslab *slab;    // where its panels stand; NULL: in its own memory
+    struct optim_sink sink;
+    enum err packing;    // not the version's failure: the next step packs again
+};
+
+// Packs what has become complete.
+static void on_rounded(void *arg, size_t bytes)
+{
+    struct draft *d = arg;
+    size_t n;
+    while (d->weights && !d->packing && (n = weights_wants(d->weights)) > 0 &&
+           d->fed + n <= bytes) {
+        d->packing = weights_feed(d->weights, d->blob + d->fed, n, NULL);
+        d->fed += n;
+    }
+}
+
+// Where the trainer's weights go for this version: a slab, or their own memory if they exist.
+static enum err place_weights(struct trainer *t, struct weightslab *slab, struct why *why)
+{
+    void *panels = slab ? weightslab_panels(slab) : NULL;
+    if (slab && !t->weights) {
+        return weights_create_in(t->device, &t->config, t->dtype, true, panels, &t->weights, why);
+    }
+    return t->weights ? weights_place(t->weights, panels, why) : ERR_OK;
+}
+
+static enum err draft_begin(struct trainer *t, struct draft *d, struct why *why)
 {
     void *blob = NULL;
-    struct hash128 h;
-    enum err e = rounded_blob(t, NULL, &blob, &h, why);
-    if (!e && (e = publish_add(t->publish, version, h, blob, why))) {
-        publish_cancel(t->publish, blob);
+    *d = (struct draft){.trainer = t, .sink = {on_rounded, d}};
+    enum err e = publish_buffer(t->publish, &blob, &d->bytes, why);
+    if (e) {
+        return e;
     }
+    d->blob = blob;
+    d->slab = t->slabs ? publish_slab_claim(t->slabs) : NULL;
+    e = place_weights(t, d->slab, why);
+    if (e) {
+        if (d->slab) {
+            weightslab_abandon(d->slab);
+        }
+        publish_cancel(t->publish, blob);
+        return e;
+    }
+    d->weights = t->weights;
+    if (d->weights) {
+        t->packed = false;
+        weights_begin(d->weights);
+    }
+    return ERR_OK;
+}
+
+static void draft_cancel(struct draft *d)
+{
+    struct trainer *t = d->trainer;
+    if (d->slab) {
+        weightslab_abandon(d->slab);
+    }
+    t->packed = false;
+    publish_cancel(t->publish, d->blob);
+}
+
+// The blob is complete. On failure the draft is gone.
+static enum err draft_publish(struct draft *d, uint64_t version, struct hash128 *hash,
+                              struct why *why)
+{
+    struct trainer *t = d->trainer;
+    t->packed = d->weights && !d->packing && !weights_end_forward(d->weights, hash, NULL);
+    if (!t->packed) {
+        *hash = hash_bytes(d->blob, d->bytes);
+    }
+    enum err e = publish_add(t->publish, version, *hash, d->blob, why);
+    if (e) {
+        draft_cancel(d);
+        return e;
+    }
+    if (d->slab && !t->packed) {
+        weightslab_abandon(d->slab);
+        d->slab = NULL;
+    }
+    if (t->slabs) {
+        publish_slab_finish(t->slabs, d->slab, version, *hash,
+                            d->slab ? weights_fed_sums(d->weights) : NULL);
+    }
+    return ERR_OK;
+}
+
+enum err trainer_publish(struct trainer *t, uint64_t version, struct hash128 *hash, struct why *why)
+{
+    struct draft d;
+    enum err e = draft_begin(t, &d, why);
+    if (!e) {
+        e = optim_round(&t->optim, t->masters, t->dtype, d.blob, &d.sink, why);
+        if (e) {
+            draft_cancel(&d);
+        }
+    }
+    struct hash128 h;
+    e = e ? e : draft_publish(&d, version, &h, why);
     if (!e) {
         *hash = h;
     }
@@ -222,7 +330,11 @@ enum err trainer_publish(struct trainer *t, uint64_t version, struct hash128 *ha
 enum err trainer_hash(struct trainer *t, struct hash128 *hash, struct why *why)
 {
     void *blob = NULL;
-    enum err e = rounded_blob(t, NULL, &blob, hash, why);
+    size_t bytes = 0;
+    enum err e = rounded_blob(t, &blob, &bytes, why);
+    if (!e) {
+        *hash = hash_bytes(blob, bytes);
+    }
     publish_cancel(t->publish, blob);
     return e;
 }
@@ -305,17 +417,32 @@ static enum err allocate(struct trainer *t, struct why *why)
         e = d->ops->alloc(d, t->params.total * sizeof(float), &grads, why);
         t->grads = grads;
     }
+    if (!e && t->slabs) {
+        publish_slab_reserve(t->slabs);
+    }
     return e ? e : optim_reserve(&t->optim, why);
 }
 
-// Ready for a forward pass: the present masters are packed. Only the first step and the first after
-// a load find them not to be.
+void trainer_get_ready(struct trainer *t)
+{
+    if (t->packed) {
+        weights_transpose(t->weights);
+    }
+}
+
+// Ready for a pass: the present masters are packed. Without slabs the first step finds them not to
+// be, and the first one after a load. They go to memory of the trainer's: a slab that they may stand
+// in belongs to a version that others read.
 static enum err prepare(struct trainer *t, struct why *why)
 {
     enum err e = allocate(t, why);
     if (!e && !t->packed) {
-        e = pack_from_masters(t, t->weights, why);
+        e = weights_place(t->weights, NULL, why);
+        e = e ? e : pack_from_masters(t, t->weights, why);
         t->packed = !e;
+    }
+    if (!e) {
+        trainer_get_ready(t);
     }
     return e;
 }
@@ -338,17 +465,6 @@ static enum err accumulate(struct trainer *t, const struct batcher_plan *plan, s
 
 // ---- update and publication
 
-// Packs the training weights from a blob. Failing (no memory) is not the step's failure: the next
-// step packs again, or says why it cannot.
-static struct hash128 pack_blob(struct trainer *t, const void *blob, size_t bytes)
-{
-    struct hash128 hash;
-    weights_begin(t->weights);
-    t->packed = weights_feed(t->weights, blob, bytes, NULL) == ERR_OK &&
-                weights_end(t->weights, &hash, NULL) == ERR_OK;
-    return t->packed ? hash : hash_bytes(blob, bytes);
-}
-
 // A checkpoint of the state before may still be on its way to disk.
 static enum err wait_for_save(struct trainer *t, struct train_result *r, const atomic_bool *cancel,
                               struct why *why)
@@ -362,30 +478,25 @@ static enum err wait_for_save(struct trainer *t, struct train_result *r, const a
 static enum err update_and_publish(struct trainer *t, const struct train_step *s, double norm,
                                    bool signal, struct train_result *r, struct why *why)
 {
-    void *blob = NULL;
-    size_t bytes = 0;
+    struct draft d;
     double start = clock_mono_s();
-    enum err e = publish_buffer(t->publish, &blob, &bytes, why);
-    if (!e && !signal) {
-        e = optim_round(&t->optim, t->masters, t->dtype, blob, why);
-    }
+    enum err e = draft_begin(t, &d, why);
     if (e) {
-        publish_cancel(t->publish, blob);
         return e;
     }
-    double update = clock_mono_s();
+    double begun = clock_mono_s();
     if (signal) {
         double scale = optim_clip_scale(norm, s->hyper.grad_clip);
-        optim_step(&t->optim, &s->hyper, scale, t->masters, t->grads, t->dtype, blob);
+        optim_step(&t->optim, &s->hyper, scale, t->masters, t->grads, t->dtype, d.blob, &d.sink);
+    } else if ((e = optim_round(&t->optim, t->masters, t->dtype, d.blob, &d.sink, why)) != ERR_OK) {
+        draft_cancel(&d);
+        return e;
     }
     double updated = clock_mono_s();
-    r->weights_hash = signal ? pack_blob(t, blob, bytes) : hash_bytes(blob, bytes);
-    e = publish_add(t->publish, s->new_version, r->weights_hash, blob, why);
-    if (e) {
-        publish_cancel(t->publish, blob);
-    }
-    r->optimiser_s += updated - update;
-    r->publish_s = clock_mono_s() - updated + (update - start);
+    r->updated_us = clock_wall_us();
+    e = draft_publish(&d, s->new_version, &r->weights_hash, why);
+    r->optimiser_s += updated - begun;
+    r->publish_s = clock_mono_s() - updated + (begun - start);
     return e;
 }
 

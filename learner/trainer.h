@@ -59,11 +59,13 @@ struct train_result {
     uint64_t compared_tokens, mismatched_tokens;    // of fresh scored samples: learner's against
                                                     // actors' log-probs, bit for bit
     double forward_backward_s, optimiser_s, publish_s;
-    double save_wait_s;    // waited for a checkpoint that was being saved
+    double save_wait_s;     // waited for a checkpoint that was being saved
+    uint64_t updated_us;    // wall clock: the optimiser had rounded the last weight
 };
 
 struct trainer;
-struct publish;    // publish.h
+struct publish;          // publish.h
+struct publish_slabs;    // publish_slab.h
 
 // Reads the model's weights into f32 masters. s is needed only here. Nothing is published yet. The
 // rest of what trainer_memory counts is taken by the first step, so that the first version can be
@@ -71,6 +73,9 @@ struct publish;    // publish.h
 MUST_CHECK enum err trainer_create(struct device *d, const struct source *s, const struct conf *c,
                                    struct publish *p, struct trainer **out, struct why *why);
 void trainer_destroy(struct trainer *t);    // NULL is fine
+// Before the first version: published weights also stand in slabs, where the trainer reads them
+// itself. s must outlive the trainer. Without it they stand in memory of the trainer's.
+void trainer_share(struct trainer *t, struct publish_slabs *s);
 // Bytes at the peak (state, weights, two published blobs, activations), for the memory plan. Any
 // thread.
 size_t trainer_memory(const struct model_config *m, const struct conf *c);
@@ -88,6 +93,8 @@ MUST_CHECK enum err trainer_hash(struct trainer *t, struct hash128 *hash, struct
 MUST_CHECK enum err trainer_step(struct trainer *t, const struct train_step *s,
                                  struct train_result *out, const atomic_bool *cancel,
                                  struct why *why);
+// What the next step needs and nobody waits for: between two steps, or that step does it.
+void trainer_get_ready(struct trainer *t);
 // Begins to save the present state as a checkpoint folder (checkpoint.h), on a thread of its own;
 // see saver.h for done and cancel. The update of the next step waits for it, as do
 // trainer_save_wait, trainer_load and trainer_destroy.

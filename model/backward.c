@@ -127,7 +127,7 @@ static void backward_head_chunk(struct model *m, const struct weights *w, const 
 static enum err check_train(const struct model *m, const struct weights *w, const struct batch *b,
                             float temperature, struct why *why)
 {
-    if (m->limits.train_rows == 0 || !w->for_training) {
+    if (m->limits.train_rows == 0 || !w->for_training || !w->transposed) {
         return why_set(why, ERR_INVALID, "model or weights were not made for training");
     }
     if (!(temperature > 0 && isfinite(temperature))) {

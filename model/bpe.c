@@ -1,14 +1,14 @@
 // bpe.c: two ways to the same merges.
 //
-// Nearly all words are short: for them the ids and the ranks of adjacent pairs sit in two arrays on
-// the stack, the smallest rank is found by scanning, and a merge closes the gap with memmove. A
-// word of n bytes costs O(n^2) of very cheap steps, which is why it stops at 32 bytes.
+// Nearly all words are short: for them the merges of adjacent pairs sit in an array on the stack,
+// the smallest rank is found by scanning, and a merge closes the gap with memmove. A word of n
+// symbols costs O(n^2) of very cheap steps, which is why it stops at 32.
 //
 // Longer words (a megabyte of "aaaa…" is a word too) use a linked list of symbols and a binary heap
 // of (rank, position). A merge does not search the heap for the pairs it destroys: an entry is
 // stale when its position is dead or no longer starts a pair of that rank, and is skipped when it
 // surfaces. Each merge pushes at most two entries, so the heap never holds more than three per
-// byte.
+// symbol.
 //
 // Example, ranks "h e" 0, "l l" 1, "he ll" 2:   h e l l o -> he l l o -> he ll o -> hell o
 
@@ -29,23 +29,7 @@ struct entry {
 struct bpe {
     size_t mask;
     struct entry *entries;
-    int32_t byte_ids[256];
 };
-
-enum err token_ids_push(struct token_ids *t, uint32_t id)
-{
-    if (t->n == t->cap) {
-        size_t cap = t->cap == 0 ? 64 : t->cap * 2;
-        uint32_t *ids = realloc(t->ids, cap * sizeof *ids);
-        if (ids == NULL) {
-            return ERR_NOMEM;
-        }
-        t->ids = ids;
-        t->cap = cap;
-    }
-    t->ids[t->n++] = id;
-    return ERR_OK;
-}
 
 // ---- table of merges ----
 
@@ -62,12 +46,13 @@ static struct entry *probe(const struct bpe *b, uint64_t pair)
     }
 }
 
+// rank NO_RANK: the pair does not merge.
 static const struct entry *find(const struct bpe *b, uint32_t left, uint32_t right)
 {
     return probe(b, (uint64_t)left << 32 | right);
 }
 
-enum err bpe_create(const struct spec_merge *merges, size_t n_merges, const int32_t byte_ids[256],
+enum err bpe_create(const struct spec_merge *merges, size_t n_merges, const bool *use,
                     struct bpe **out)
 {
     struct bpe *b = calloc(1, sizeof *b);
@@ -85,10 +70,11 @@ enum err bpe_create(const struct spec_merge *merges, size_t n_merges, const int3
     }
     memset(b->entries, 0xFF, n * sizeof *b->entries);
     b->mask = n - 1;
-    memcpy(b->byte_ids, byte_ids, sizeof b->byte_ids);
     for (size_t i = 0; i < n_merges; i++) {
         uint64_t pair = (uint64_t)merges[i].left << 32 | merges[i].right;
-        *probe(b, pair) = (struct entry){pair, (uint32_t)i, merges[i].result};
+        if (use == NULL || use[merges[i].result]) {
+            *probe(b, pair) = (struct entry){pair, (uint32_t)i, merges[i].result};
+        }
     }
     *out = b;
     return ERR_OK;
@@ -104,49 +90,34 @@ void bpe_destroy(struct bpe *b)
 
 // ---- short words ----
 
-static enum err encode_small(const struct bpe *b, const uint8_t *word, size_t len,
-                             struct token_ids *out)
+static size_t merge_small(const struct bpe *b, uint32_t *ids, size_t n)
 {
-    uint32_t ids[BPE_SMALL], ranks[BPE_SMALL];    // ranks[i]: of the pair (i, i + 1)
-    size_t n = 0;
-    for (size_t i = 0; i < len; i++) {
-        if (b->byte_ids[word[i]] >= 0) {
-            ids[n++] = (uint32_t)b->byte_ids[word[i]];
-        }
-    }
+    const struct entry *pairs[BPE_SMALL];    // pairs[i]: of (i, i + 1)
     for (size_t i = 0; i + 1 < n; i++) {
-        ranks[i] = find(b, ids[i], ids[i + 1])->rank;
+        pairs[i] = find(b, ids[i], ids[i + 1]);
     }
-    for (;;) {
+    while (n > 1) {
         size_t best = 0;
-        uint32_t lowest = NO_RANK;
-        for (size_t i = 0; i + 1 < n; i++) {
-            if (ranks[i] < lowest) {
-                lowest = ranks[i];
+        for (size_t i = 1; i + 1 < n; i++) {
+            if (pairs[i]->rank < pairs[best]->rank) {
                 best = i;
             }
         }
-        if (lowest == NO_RANK) {
+        if (pairs[best]->rank == NO_RANK) {
             break;
         }
-        ids[best] = find(b, ids[best], ids[best + 1])->result;
+        ids[best] = pairs[best]->result;
         n--;
         memmove(&ids[best + 1], &ids[best + 2], (n - best - 1) * sizeof *ids);
-        memmove(&ranks[best], &ranks[best + 1], (n - best - 1) * sizeof *ranks);
         if (best + 1 < n) {
-            ranks[best] = find(b, ids[best], ids[best + 1])->rank;
+            memmove(&pairs[best + 1], &pairs[best + 2], (n - best - 2) * sizeof *pairs);
+            pairs[best] = find(b, ids[best], ids[best + 1]);
         }
         if (best > 0) {
-            ranks[best - 1] = find(b, ids[best - 1], ids[best])->rank;
+            pairs[best - 1] = find(b, ids[best - 1], ids[best]);
         }
     }
-    for (size_t i = 0; i < n; i++) {
-        enum err e = token_ids_push(out, ids[i]);
-        if (e != ERR_OK) {
-            return e;
-        }
-    }
-    return ERR_OK;
+    return n;
 }
 
 // ---- long words ----
@@ -225,50 +196,43 @@ static void merge_all(const struct bpe *b, struct symbol *s, struct heap *h)
     }
 }
 
-enum err bpe_encode_heap(const struct bpe *b, const uint8_t *word, size_t len,
-                         struct token_ids *out)
+enum err bpe_merge_heap(const struct bpe *b, uint32_t *ids, size_t *n)
 {
-    if (len > INT32_MAX) {
+    if (*n > INT32_MAX) {
         return ERR_LIMIT;
     }
-    struct symbol *s = malloc((len == 0 ? 1 : len) * sizeof *s);
-    struct heap h = {malloc((len == 0 ? 1 : len) * 3 * sizeof *h.at), 0};
-    enum err e = s == NULL || h.at == NULL ? ERR_NOMEM : ERR_OK;
-    uint32_t n = 0;
-    for (size_t i = 0; e == ERR_OK && i < len; i++) {
-        if (b->byte_ids[word[i]] >= 0) {
-            s[n] = (struct symbol){(uint32_t)b->byte_ids[word[i]], n - 1, n + 1, NO_RANK};
-            n++;
-        }
+    uint32_t count = (uint32_t)*n;
+    if (count < 2) {
+        return ERR_OK;
     }
-    if (e == ERR_OK && n > 0) {
-        s[n - 1].next = NO_POS;    // s[0].prev is NO_POS by wrapping
-        for (uint32_t i = 0; i + 1 < n; i++) {
-            enter(b, s, &h, i);
-        }
-        merge_all(b, s, &h);
-        size_t before = out->n;
-        for (uint32_t i = 0; e == ERR_OK && i != NO_POS; i = s[i].next) {
-            e = token_ids_push(out, s[i].id);
-        }
-        if (e != ERR_OK) {
-            out->n = before;
-        }
+    struct symbol *s = malloc(count * sizeof *s);
+    struct heap h = {malloc(count * 3 * sizeof *h.at), 0};
+    if (s == NULL || h.at == NULL) {
+        free(s);
+        free(h.at);
+        return ERR_NOMEM;
+    }
+    for (uint32_t i = 0; i < count; i++) {    // s[0].prev is NO_POS by wrapping
+        s[i] = (struct symbol){ids[i], i - 1, i + 1 < count ? i + 1 : NO_POS, NO_RANK};
+    }
+    for (uint32_t i = 0; i + 1 < count; i++) {
+        enter(b, s, &h, i);
+    }
+    merge_all(b, s, &h);
+    *n = 0;
+    for (uint32_t i = 0; i != NO_POS; i = s[i].next) {
+        ids[(*n)++] = s[i].id;
     }
     free(s);
     free(h.at);
-    return e;
+    return ERR_OK;
 }
 
-enum err bpe_encode(const struct bpe *b, const uint8_t *word, size_t len, struct token_ids *out)
+enum err bpe_merge(const struct bpe *b, uint32_t *ids, size_t *n)
 {
-    if (len > BPE_SMALL) {
-        return bpe_encode_heap(b, word, len, out);
+    if (*n > BPE_SMALL) {
+        return bpe_merge_heap(b, ids, n);
     }
-    size_t before = out->n;
-    enum err e = encode_small(b, word, len, out);
-    if (e != ERR_OK) {
-        out->n = before;
-    }
-    return e;
+    *n = merge_small(b, ids, *n);
+    return ERR_OK;
 }

@@ -49,14 +49,17 @@ struct unit {
 struct weights {
     struct device *d;
     enum dtype t;
-    bool for_training;
+    bool for_training, tied;
+    bool transposed;    // the panels of W^T are those of the panels of W
     struct dims dim;
     struct matrix embed;    // (V, C); packed_t only where it is the head as well
     struct matrix head;     // (V, C); the embedding's own when tied
     float *final_norm;      // (C)
     struct layer_weights *layers;
 
-    void *slab;
+    void *panels;    // forward: panels and vectors; `own`, or memory of the caller's
+    size_t panel_bytes;
+    void *own, *back;    // NULL where there is none; back: panels of W^T
     struct unit *units;
     size_t n_units;
     size_t blob_bytes;
@@ -69,6 +72,8 @@ struct weights {
     uint8_t *stage;        // host; allocated by the first piece that needs it
     float *vector_host;    // (C) host
     struct hash_state *hash;
+    struct weights_sums sums;    // of the first `summed` pieces of the caller's panels
+    size_t summed;
 };
 
 // ---- model ----

@@ -21,12 +21,39 @@ struct weights;
 MUST_CHECK enum err weights_create(struct device *d, const struct model_config *c, enum dtype t,
                                    bool for_training, struct weights **out, struct why *why);
 void weights_destroy(struct weights *w);    // NULL is fine
+// The same with the forward panels in memory of the caller's, 64-byte aligned, that outlives w: a
+// slab that several processes share (weightslab.h). For unified devices only. What stands there
+// counts as fed, so a reader needs no feeding and may map it read-only. panels NULL: w's own memory.
+MUST_CHECK enum err weights_create_in(struct device *d, const struct model_config *c, enum dtype t,
+                                      bool for_training, void *panels, struct weights **out,
+                                      struct why *why);
+// Moves the forward panels to other memory of the caller's, or to w's own (NULL), which is given
+// back when it is not used. Contents do not move along: feed anew.
+MUST_CHECK enum err weights_place(struct weights *w, void *panels, struct why *why);
+size_t weights_panel_bytes(const struct device *d, const struct model_config *c, enum dtype t);
 // Streams the flat blob (all parameters in table order, dtype t) in pieces, from offset 0 upwards;
-// a finished tensor is packed at once, so that no second copy of the model exists. begin resets the
-// position; end checks that all bytes came and gives the XXH3-128 of the blob.
+// a finished block of rows is packed at once, so that no second copy of the model exists. begin
+// resets the position; end checks that all bytes came and gives the XXH3-128 of the blob.
 void weights_begin(struct weights *w);
 MUST_CHECK enum err weights_feed(struct weights *w, const void *bytes, size_t len, struct why *why);
 MUST_CHECK enum err weights_end(struct weights *w, struct hash128 *hash, struct why *why);
+// Bytes to the end of the next block: a piece of this size, 4-byte aligned, is packed where it
+// stands and is not copied. 0 = the blob is complete.
+size_t weights_wants(const struct weights *w);
+// weights_end in two parts, for who has readers waiting: after the first, forward passes can run
+// (training ones not yet); the second makes what backward reads.
+MUST_CHECK enum err weights_end_forward(struct weights *w, struct hash128 *hash, struct why *why);
+void weights_transpose(struct weights *w);    // nothing to do: returns at once
+// Checksums of the forward panels. Pieces of 64 KiB take turns between the stripes, so one stripe
+// reads a sixteenth of the bytes and meets every MiB.
+enum { WEIGHTS_STRIPES = 16 };
+struct weights_sums {
+    uint64_t stripe[WEIGHTS_STRIPES];
+};
+// Of what was fed to the caller's memory; taken on the way, while it was in cache.
+const struct weights_sums *weights_fed_sums(const struct weights *w);
+// Of what stands in memory now.
+uint64_t weights_sum(const struct weights *w, size_t stripe);
 size_t weights_blob_bytes(const struct model_config *c, enum dtype t);    // size of the flat blob
 // Bytes of a struct weights.
 size_t weights_memory(const struct model_config *c, enum dtype t, bool for_training);

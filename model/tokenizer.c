@@ -1,145 +1,58 @@
-// tokenizer.c: text to ids and back.
-//
-//   text ─ added tokens (longest match) ─ runs of well-formed UTF-8 ─ NFC
-//        ─ words (pretokenize.c) ─ merges (bpe.c) ─ ids
+// tokenizer.c: making a tokenizer of its description, and what goes through the chat template.
 //
 // A word that is itself a token is by far the most common case. Whether merging would arrive at
-// that token is a property of the vocabulary, so it is worked out once per token at creation and
-// kept in an index: such words cost one lookup and no merging, with nothing cached at run time and
+// that token is a property of the vocabulary, so it is worked out once per token here and kept in
+// an index: such words cost one lookup and no merging, with nothing cached at run time and
 // therefore nothing to lock.
 //
-// Bytes that are not UTF-8 cannot be split by a regex over characters: each run of them is a word
-// of its own, so arbitrary bytes survive a round trip as far as the vocabulary has tokens for them.
+// Merges that arrive at a special token are left out: in a text that may contain such tokens they
+// have been cut out before, and in one that may not, merging must not make them.
+//
+// SentencePiece models have no splits: a text of a megabyte is one word. But where no token has a
+// "▁" behind another character, no merge crosses that place, and words may end there as well.
 
-#include "model/tokenizer.h"
+#include "model/tokenizer_impl.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <utf8proc.h>
 
-#include "model/bpe.h"
-#include "model/chat.h"
-#include "model/pretokenize.h"
-#include "model/token_index.h"
-#include "model/tokenizer_spec.h"
-#include "model/utf8.h"
+#include "model/bytelevel.h"
+#include "model/normalize.h"
 
-#define MAX_TEXT_BYTES ((size_t)256 << 20)    // of one call
-#define NO_NODE UINT32_MAX
-
-// Added tokens as a trie of bytes; node 0 is the root.
-struct node {
-    uint32_t child, sibling;    // NO_NODE = none
-    int32_t id;                 // token that ends here, or -1
-    uint8_t byte;
-};
-
-struct tokenizer {
-    uint8_t *bytes;    // all tokens, one after the other
-    struct spec_token *tokens;
-    size_t n_tokens;
-    struct token_index *words;    // words that become one token
-    struct bpe *bpe;
-    struct pretokenizer *pre;
-    struct node *nodes;
-    size_t n_nodes, cap_nodes;
-    bool first[256];    // bytes that an added token can start with
-    bool nfc;
-    struct chat_template *chat;    // NULL: chat_err and chat_why say why
-    enum err chat_err;
-    struct why chat_why;
-    uint32_t stop[SPEC_MAX_STOP];
-    size_t n_stop;
-};
-
-void token_ids_fini(struct token_ids *t)
+// What a token stands for: the bytes that it spells, or its own where it has other characters.
+static size_t spelled(const struct tokenizer_spec *s, size_t id, uint8_t *out)
 {
-    free(t->ids);
-    *t = (struct token_ids){0};
-}
-
-// ---- added tokens ----
-
-static enum err add_node(struct tokenizer *t, uint8_t byte, uint32_t *out)
-{
-    if (t->n_nodes == t->cap_nodes) {
-        size_t cap = t->cap_nodes == 0 ? 256 : t->cap_nodes * 2;
-        struct node *nodes = realloc(t->nodes, cap * sizeof *nodes);
-        if (nodes == NULL) {
-            return ERR_NOMEM;
-        }
-        t->nodes = nodes;
-        t->cap_nodes = cap;
+    size_t len, n;
+    const char *text = tokenizer_spec_text(s, id, &len);
+    if (s->alphabet == SPEC_BYTES && bytelevel_decode(text, len, out, &n)) {
+        return n;
     }
-    *out = (uint32_t)t->n_nodes;
-    t->nodes[t->n_nodes++] = (struct node){NO_NODE, NO_NODE, -1, byte};
-    return ERR_OK;
+    memcpy(out, text, len);
+    return len;
 }
-
-static uint32_t find_child(const struct tokenizer *t, uint32_t node, uint8_t byte)
-{
-    uint32_t child = t->nodes[node].child;
-    while (child != NO_NODE && t->nodes[child].byte != byte) {
-        child = t->nodes[child].sibling;
-    }
-    return child;
-}
-
-static enum err add_added(struct tokenizer *t, uint32_t id)
-{
-    uint32_t node = 0;
-    const uint8_t *bytes = t->bytes + t->tokens[id].off;
-    for (uint32_t i = 0; i < t->tokens[id].len; i++) {
-        uint32_t child = find_child(t, node, bytes[i]);
-        if (child == NO_NODE) {
-            enum err e = add_node(t, bytes[i], &child);
-            if (e != ERR_OK) {
-                return e;
-            }
-            t->nodes[child].sibling = t->nodes[node].child;
-            t->nodes[node].child = child;
-        }
-        node = child;
-    }
-    t->first[bytes[0]] = true;
-    t->nodes[node].id = (int32_t)id;
-    return ERR_OK;
-}
-
-// The longest added token at p, or -1.
-static int32_t match_added(const struct tokenizer *t, const uint8_t *p, size_t n, bool special)
-{
-    int32_t best = -1;
-    uint32_t node = 0;
-    for (size_t i = 0; i < n; i++) {
-        node = find_child(t, node, p[i]);
-        if (node == NO_NODE) {
-            break;
-        }
-        int32_t id = t->nodes[node].id;
-        if (id >= 0 && (special || (t->tokens[id].flags & SPEC_SPECIAL) == 0)) {
-            best = id;
-        }
-    }
-    return best;
-}
-
-// ---- creation ----
 
 static enum err copy_tokens(struct tokenizer *t, const struct tokenizer_spec *s)
 {
     t->bytes = malloc(s->text.len + 1);
-    t->tokens = malloc((s->n_tokens + 1) * sizeof *t->tokens);
+    t->tokens = calloc(s->n_tokens + 1, sizeof *t->tokens);
     if (t->bytes == NULL || t->tokens == NULL) {
         return ERR_NOMEM;
     }
-    if (s->n_tokens > 0 && s->text.len > 0) {
-        memcpy(t->bytes, s->text.data, s->text.len);
-        memcpy(t->tokens, s->tokens, s->n_tokens * sizeof *t->tokens);
-        t->n_tokens = s->n_tokens;
+    size_t used = 0;
+    for (size_t id = 0; id < s->n_tokens; id++) {
+        size_t len = spelled(s, id, t->bytes + used);
+        t->tokens[id] = (struct spec_token){(uint32_t)used, (uint32_t)len, s->tokens[id].flags};
+        used += len;
     }
-    t->nfc = s->nfc;
+    t->n_tokens = s->n_tokens;
+    t->alphabet = s->alphabet;
+    t->decoder = s->decoder;
+    t->n_norms = s->n_norms;
+    memcpy(t->norms, s->norms, sizeof t->norms);
+    memcpy(t->prefix, s->prefix, sizeof t->prefix);
+    memcpy(t->suffix, s->suffix, sizeof t->suffix);
+    t->n_prefix = s->n_prefix;
+    t->n_suffix = s->n_suffix;
     memcpy(t->stop, s->stop, sizeof t->stop);
     t->n_stop = s->n_stop;
     return ERR_OK;
@@ -147,73 +60,138 @@ static enum err copy_tokens(struct tokenizer *t, const struct tokenizer_spec *s)
 
 static enum err create_bpe(struct tokenizer *t, const struct tokenizer_spec *s)
 {
-    int32_t byte_ids[256];
-    for (int i = 0; i < 256; i++) {
-        byte_ids[i] = -1;
+    bool *use = malloc((s->n_tokens + 1) * sizeof *use);
+    enum err e = use == NULL ? ERR_NOMEM : symbols_create(s, &t->symbols);
+    for (size_t id = 0; e == ERR_OK && id < s->n_tokens; id++) {
+        use[id] = (s->tokens[id].flags & SPEC_SPECIAL) == 0;
     }
-    for (size_t id = 0; id < t->n_tokens; id++) {
-        const struct spec_token *k = &t->tokens[id];
-        if (k->len == 1 && (k->flags & (SPEC_VOCAB | SPEC_LITERAL)) == SPEC_VOCAB) {
-            byte_ids[t->bytes[k->off]] = (int32_t)id;
-        }
+    if (e == ERR_OK) {
+        e = bpe_create(s->merges, s->n_merges, use, &t->bpe);
     }
-    return bpe_create(s->merges, s->n_merges, byte_ids, &t->bpe);
+    free(use);
+    return e;
+}
+
+// Can a word be this token? Special ones are never made of words.
+static bool is_word_token(const struct tokenizer_spec *s, uint32_t id)
+{
+    size_t len, n;
+    uint8_t bytes[SPEC_MAX_TOKEN_BYTES];
+    const char *text = tokenizer_spec_text(s, id, &len);
+    return (s->tokens[id].flags & (SPEC_VOCAB | SPEC_SPECIAL)) == SPEC_VOCAB &&
+           (s->alphabet == SPEC_CHARS || bytelevel_decode(text, len, bytes, &n));
 }
 
 // Is the word of this token's bytes that one token?
-static enum err becomes_itself(const struct tokenizer *t, uint32_t id, struct token_ids *scratch,
-                               bool *yes)
+static enum err becomes_itself(const struct tokenizer *t, uint32_t id, bool *yes)
 {
-    scratch->n = 0;
-    enum err e = bpe_encode(t->bpe, t->bytes + t->tokens[id].off, t->tokens[id].len, scratch);
-    *yes = scratch->n == 1 && scratch->ids[0] == id;
+    uint32_t ids[SPEC_MAX_TOKEN_BYTES];
+    const struct spec_token *k = &t->tokens[id];
+    size_t n = symbols_of(t->symbols, t->bytes + k->off, k->len, ids);
+    enum err e = bpe_merge(t->bpe, ids, &n);
+    *yes = n == 1 && ids[0] == id;
     return e;
 }
 
 static enum err create_words(struct tokenizer *t, const struct tokenizer_spec *s)
 {
     enum err e = token_index_create(t->n_tokens, &t->words);
-    struct token_ids scratch = {0};
     for (uint32_t id = 0; e == ERR_OK && id < t->n_tokens; id++) {
         const struct spec_token *k = &t->tokens[id];
         bool one = s->ignore_merges;
-        if ((k->flags & (SPEC_VOCAB | SPEC_LITERAL)) != SPEC_VOCAB) {
+        if (!is_word_token(s, id)) {
             continue;
         }
         if (!one) {
-            e = becomes_itself(t, id, &scratch, &one);
+            e = becomes_itself(t, id, &one);
         }
         if (one) {
             (void)token_index_add(t->words, t->bytes + k->off, k->len, id);
         }
     }
-    token_ids_fini(&scratch);
     return e;
 }
 
-static enum err create_trie(struct tokenizer *t)
+// Has the text a "▁" behind another character?
+static bool mark_inside(const char *text, size_t len)
 {
-    uint32_t root;
-    enum err e = add_node(t, 0, &root);
+    static const char mark[] = SPEC_SPACE_MARK;
+    const size_t n = sizeof mark - 1;
+    bool other = false;
+    for (size_t i = 0; i < len;) {
+        bool here = len - i >= n && memcmp(text + i, mark, n) == 0;
+        if (here && other) {
+            return true;
+        }
+        other = other || !here;
+        i += here ? n : 1;
+    }
+    return false;
+}
+
+static void find_breaks(struct tokenizer *t, const struct tokenizer_spec *s)
+{
+    uint32_t ids[4];
+    const char *mark = SPEC_SPACE_MARK;
+    size_t n = symbols_of(t->symbols, (const uint8_t *)mark, strlen(mark), ids), len;
+    // The mark must be a token: an unknown one could be fused with its neighbour.
+    bool marked = n == 1 && s->alphabet == SPEC_CHARS && (int32_t)ids[0] != s->model_unk;
+    t->breaks = marked && !s->ignore_merges;
+    for (size_t i = 0; t->breaks && i < s->n_merges; i++) {
+        const char *text = tokenizer_spec_text(s, s->merges[i].result, &len);
+        t->breaks = !mark_inside(text, len);
+    }
+}
+
+static enum err add_added(struct tokenizer *t, const struct tokenizer_spec *s, uint32_t id,
+                          struct normalize_room *room, struct why *why)
+{
+    size_t len;
+    const uint8_t *text = (const uint8_t *)tokenizer_spec_text(s, id, &len);
+    uint32_t flags = s->tokens[id].flags;
+    if ((flags & SPEC_NORMALIZED) == 0) {
+        return added_insert(t->added, text, len, id, flags);
+    }
+    enum err e = t->added_normal == NULL ? added_create(&t->added_normal) : ERR_OK;
+    if (e == ERR_OK) {
+        e = normalize(s->norms, s->n_norms, true, text, len, room, &text, &len, why);
+    }
+    return e == ERR_OK && len > 0 ? added_insert(t->added_normal, text, len, id, flags) : e;
+}
+
+static enum err create_added(struct tokenizer *t, const struct tokenizer_spec *s, struct why *why)
+{
+    struct normalize_room room;
+    normalize_room_init(&room);
+    enum err e = added_create(&t->added);
     for (uint32_t id = 0; e == ERR_OK && id < t->n_tokens; id++) {
         if ((t->tokens[id].flags & SPEC_ADDED) != 0) {
-            e = add_added(t, id);
+            e = add_added(t, s, id, &room, why);
         }
     }
+    normalize_room_fini(&room);
     return e;
 }
 
 // NULL for a token that there is not.
-static const char *token_text(const struct tokenizer *t, int32_t id,
+static const char *token_text(const struct tokenizer_spec *s, int32_t id,
                               char out[SPEC_MAX_TOKEN_BYTES + 1])
 {
-    if (id < 0 || (size_t)id >= t->n_tokens) {
+    if (id < 0 || (size_t)id >= s->n_tokens) {
         return NULL;
     }
-    const struct spec_token *k = &t->tokens[id];
-    memcpy(out, t->bytes + k->off, k->len);
-    out[k->len] = '\0';
+    size_t len;
+    const char *text = tokenizer_spec_text(s, (size_t)id, &len);
+    memcpy(out, text, len);
+    out[len] = '\0';
     return out;
+}
+
+static int32_t find_added(const struct tokenizer *t, const char *text)
+{
+    struct added_walk walk = {.text = (const uint8_t *)text, .len = strlen(text)};
+    struct added_match match;
+    return added_next(t->added, &walk, true, &match) && match.start == 0 ? (int32_t)match.id : -1;
 }
 
 static enum err create_chat(struct tokenizer *t, const struct tokenizer_spec *s, struct why *why)
@@ -224,16 +202,16 @@ static enum err create_chat(struct tokenizer *t, const struct tokenizer_spec *s,
     }
     char texts[4][SPEC_MAX_TOKEN_BYTES + 1];
     const struct chat_tokens tokens = {
-        token_text(t, s->bos_id, texts[0]), token_text(t, s->eos_id, texts[1]),
-        token_text(t, s->pad_id, texts[2]), token_text(t, s->unk_id, texts[3])};
+        token_text(s, s->bos_id, texts[0]), token_text(s, s->eos_id, texts[1]),
+        token_text(s, s->pad_id, texts[2]), token_text(s, s->unk_id, texts[3])};
     t->chat_err = chat_template_create(s->chat_template, s->chat_template_len, "chat template",
                                        &tokens, &t->chat, &t->chat_why);
     if (t->chat_err != ERR_OK) {
         return t->chat_err == ERR_NOMEM ? why_set(why, ERR_NOMEM, "%s", t->chat_why.text) : ERR_OK;
     }
     const char *end = chat_template_end_of_turn(t->chat);
-    int32_t id = end == NULL ? -1 : match_added(t, (const uint8_t *)end, strlen(end), true);
-    bool known = id < 0 || (t->tokens[id].flags & SPEC_SPECIAL) == 0;
+    int32_t id = end == NULL ? -1 : find_added(t, end);
+    bool known = id < 0 || (s->tokens[id].flags & SPEC_SPECIAL) == 0;
     for (size_t i = 0; i < t->n_stop; i++) {
         known = known || t->stop[i] == (uint32_t)id;
     }
@@ -251,10 +229,11 @@ enum err tokenizer_create(const struct tokenizer_spec *s, struct tokenizer **out
         e = create_bpe(t, s);
     }
     if (e == ERR_OK) {
+        find_breaks(t, s);
         e = create_words(t, s);
     }
     if (e == ERR_OK) {
-        e = create_trie(t);
+        e = create_added(t, s, why);
     }
     if (e != ERR_OK) {
         e = why_set(why, e, "tokenizer: %s", err_text(e));
@@ -283,7 +262,9 @@ void tokenizer_destroy(struct tokenizer *t)
     token_index_destroy(t->words);
     bpe_destroy(t->bpe);
     pretokenizer_destroy(t->pre);
-    free(t->nodes);
+    added_destroy(t->added);
+    added_destroy(t->added_normal);
+    symbols_destroy(t->symbols);
     chat_template_destroy(t->chat);
     free(t);
 }
@@ -300,159 +281,38 @@ size_t tokenizer_stop_ids(const struct tokenizer *t, uint32_t *out, size_t cap)
     return n;
 }
 
-// ---- encoding ----
+// ---- ids ----
 
-struct encoder {
-    const struct tokenizer *t;
-    struct token_ids *out;
-    struct why *why;
-};
-
-static enum err encode_word(void *arg, const uint8_t *word, size_t len)
+void token_ids_fini(struct token_ids *t)
 {
-    struct encoder *c = arg;
-    int32_t id = token_index_find(c->t->words, word, len);
-    enum err e =
-        id >= 0 ? token_ids_push(c->out, (uint32_t)id) : bpe_encode(c->t->bpe, word, len, c->out);
-    return e == ERR_OK ? e
-                       : why_set(c->why, e, "encoding a word of %zu bytes: %s", len, err_text(e));
+    free(t->ids);
+    *t = (struct token_ids){0};
 }
 
-static enum err encode_run(struct encoder *c, const uint8_t *text, size_t len)
+enum err token_ids_reserve(struct token_ids *t, size_t extra)
 {
-    size_t ascii = 0;
-    while (ascii < len && text[ascii] < 0x80) {
-        ascii++;
+    if (t->cap - t->n >= extra) {
+        return ERR_OK;
     }
-    if (!c->t->nfc || ascii == len) {
-        return pretokenizer_split(c->t->pre, text, len, encode_word, c, c->why);
+    if (extra > SIZE_MAX / sizeof *t->ids / 2 - t->n) {
+        return ERR_LIMIT;
     }
-    utf8proc_uint8_t *normal = NULL;
-    utf8proc_ssize_t n = utf8proc_map(text, (utf8proc_ssize_t)len, &normal,
-                                      (utf8proc_option_t)(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
-    if (n < 0) {
-        return why_set(c->why, ERR_NOMEM, "normalising %zu bytes of text: %s", len,
-                       utf8proc_errmsg(n));
+    size_t cap = MAX(MAX(t->cap * 2, t->n + extra), (size_t)64);
+    uint32_t *ids = realloc(t->ids, cap * sizeof *ids);
+    if (ids == NULL) {
+        return ERR_NOMEM;
     }
-    enum err e = pretokenizer_split(c->t->pre, normal, (size_t)n, encode_word, c, c->why);
-    free(normal);
-    return e;
-}
-
-// Text without added tokens: runs of UTF-8 and, between them, runs of bytes that are none.
-static enum err encode_plain(struct encoder *c, const uint8_t *text, size_t len)
-{
-    enum err e = ERR_OK;
-    for (size_t i = 0; e == ERR_OK && i < len;) {
-        size_t valid = utf8_valid_prefix(text + i, len - i), bad = 0;
-        if (valid > 0) {
-            e = encode_run(c, text + i, valid);
-            i += valid;
-            continue;
-        }
-        for (uint32_t cp; i + bad < len;) {
-            size_t part = 0;
-            if (utf8_next(text + i + bad, len - i - bad, &cp, &part) > 0) {
-                break;
-            }
-            bad += part;
-        }
-        e = encode_word(c, text + i, bad);
-        i += bad;
-    }
-    return e;
-}
-
-static enum err encode_text(struct encoder *c, const uint8_t *text, size_t len, bool special)
-{
-    size_t start = 0;
-    for (size_t i = 0; i < len;) {
-        int32_t id = c->t->first[text[i]] ? match_added(c->t, text + i, len - i, special) : -1;
-        if (id < 0) {
-            i++;
-            continue;
-        }
-        enum err e = encode_plain(c, text + start, i - start);
-        if (e == ERR_OK && (e = token_ids_push(c->out, (uint32_t)id)) != ERR_OK) {
-            e = why_set(c->why, e, "encoding %zu bytes of text: %s", len, err_text(e));
-        }
-        if (e != ERR_OK) {
-            return e;
-        }
-        i += c->t->tokens[id].len;
-        start = i;
-    }
-    return encode_plain(c, text + start, len - start);
-}
-
-enum err tokenizer_encode(const struct tokenizer *t, const char *text, size_t len,
-                          bool parse_special, struct token_ids *out, struct why *why)
-{
-    if (len > MAX_TEXT_BYTES) {
-        return why_set(why, ERR_LIMIT, "text of %zu bytes, at most %zu", len, MAX_TEXT_BYTES);
-    }
-    size_t before = out->n;
-    struct encoder c = {t, out, why};
-    enum err e = encode_text(&c, (const uint8_t *)text, len, parse_special);
-    if (e != ERR_OK) {
-        out->n = before;
-    }
-    return e;
-}
-
-// ---- decoding ----
-
-enum err tokenizer_decode_bytes(const struct tokenizer *t, const uint32_t *ids, size_t n,
-                                bool skip_special, struct buf *out, struct why *why)
-{
-    size_t before = out->len;
-    for (size_t i = 0; i < n; i++) {
-        enum err e;
-        if (ids[i] >= t->n_tokens) {
-            e = why_set(why, ERR_INVALID, "token id %" PRIu32 " (number %zu) is not in 0..%zu",
-                        ids[i], i, t->n_tokens - 1);
-        } else if (skip_special && (t->tokens[ids[i]].flags & SPEC_SPECIAL) != 0) {
-            continue;
-        } else {
-            const struct spec_token *k = &t->tokens[ids[i]];
-            e = buf_append(out, t->bytes + k->off, k->len);
-            if (e != ERR_OK) {
-                e = why_set(why, e, "decoding %zu tokens: %s", n, err_text(e));
-            }
-        }
-        if (e != ERR_OK) {
-            out->len = before;
-            return e;
-        }
-    }
+    t->ids = ids;
+    t->cap = cap;
     return ERR_OK;
 }
 
-enum err tokenizer_decode(const struct tokenizer *t, const uint32_t *ids, size_t n,
-                          bool skip_special, struct buf *out, struct why *why)
+enum err token_ids_push(struct token_ids *t, uint32_t id)
 {
-    struct buf raw;
-    buf_init(&raw, out->max);
-    enum err e = tokenizer_decode_bytes(t, ids, n, skip_special, &raw, why);
-    size_t before = out->len;
-    for (size_t i = 0; e == ERR_OK && i < raw.len;) {
-        size_t valid = utf8_valid_prefix(raw.data + i, raw.len - i), bad = 0;
-        e = buf_append(out, raw.data + i, valid);
-        i += valid;
-        if (e == ERR_OK && i < raw.len) {
-            uint32_t cp;
-            (void)utf8_next(raw.data + i, raw.len - i, &cp, &bad);
-            e = buf_append(out, "\xEF\xBF\xBD", 3);
-            i += bad;
-        }
-        if (e != ERR_OK) {
-            e = why_set(why, e, "decoding %zu tokens: %s", n, err_text(e));
-        }
+    enum err e = token_ids_reserve(t, 1);
+    if (e == ERR_OK) {
+        t->ids[t->n++] = id;
     }
-    if (e != ERR_OK) {
-        out->len = before;
-    }
-    buf_fini(&raw);
     return e;
 }
 
@@ -471,7 +331,7 @@ enum err tokenizer_chat_ids(const struct tokenizer *t, const struct chat_message
                             bool add_generation_prompt, struct token_ids *out, struct why *why)
 {
     struct buf text;
-    buf_init(&text, MAX_TEXT_BYTES);
+    buf_init(&text, TOKENIZER_MAX_TEXT);
     enum err e = tokenizer_chat_text(t, m, n, add_generation_prompt, &text, why);
     if (e == ERR_OK) {
         e = tokenizer_encode(t, text.data == NULL ? "" : (const char *)text.data, text.len, true,

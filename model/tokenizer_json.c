@@ -1,160 +1,78 @@
-// tokenizer_json.c: tokenizer.json of the `tokenizers` library, read strictly and written back.
+// tokenizer_json.c: tokenizer.json of the `tokenizers` library, read strictly: the model, its
+// tokens and merges. tokenizer_json_steps.c reads what is done to text around the model.
 //
-// The format can describe many machines; the one built here is byte-level BPE: an optional NFC
-// normaliser, a pre-tokeniser of Digits (one by one), Split by regex (isolated) and ByteLevel at
-// the end, and a BPE model without unknown token, prefixes or dropout. A field that would make the
-// text come out otherwise is refused by name, a field that only concerns offsets or padding is
-// passed over. So is the post-processor: nothing is ever added to a text here, the chat template
-// writes its own BOS.
+// The format can describe many machines; those built here are BPE, byte-level or over characters
+// with byte fallback, without prefixes of subwords and dropout. A field that would make the text
+// come out otherwise is refused by name, a field that only concerns offsets or padding is passed
+// over.
 //
-// Merges come as "a b" (older files) or ["a", "b"]; the alphabet has no blank, so one blank splits.
-// Written: the former, which every release reads.
+// Merges come as "a b" (older files) or ["a", "b"]; the former are cut at the one blank, so a token
+// with a blank inside needs the latter.
 
+#include "model/tokenizer_json.h"
+
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/json.h"
-#include "model/bytelevel.h"
 #include "model/token_index.h"
-#include "model/tokenizer_spec.h"
 
-// What every reader of a part needs.
-struct reader {
-    struct tokenizer_spec *spec;
-    const char *where;
-    struct why *why;
-};
-
-static enum err unsupported(const struct reader *r, const char *field, const char *expected)
+enum err tokenizer_json_refuse(const struct json_reader *r, const char *field, const json_t *found,
+                               const char *expected)
 {
-    return why_set(r->why, ERR_UNSUPPORTED, "%s: %s is not supported here, expected %s", r->where,
-                   field, expected);
+    const json_t *type = json_object_get(found, "type");
+    const json_t *shown = json_is_string(type) ? type : found;
+    char text[80] = "missing";
+    if (json_is_string(shown)) {
+        (void)snprintf(text, sizeof text, "\"%.60s\"", json_string_value(shown));
+    } else if (json_is_number(shown)) {
+        (void)snprintf(text, sizeof text, "%.17g", json_number_value(shown));
+    } else if (shown != NULL) {
+        (void)snprintf(text, sizeof text, "%s",
+                       json_is_null(shown)     ? "null"
+                       : json_is_true(shown)   ? "true"
+                       : json_is_false(shown)  ? "false"
+                       : json_is_object(shown) ? "this object"
+                                               : "this list");
+    }
+    return why_set(r->why, ERR_UNSUPPORTED, "%s: %s: %s is not supported here, expected %s",
+                   r->where, field, text, expected);
 }
 
-static const char *type_of(const json_t *object)
+const char *tokenizer_json_type(const json_t *object)
 {
     const char *type = json_string_value(json_object_get(object, "type"));
     return type == NULL ? "" : type;
 }
 
-// Absent, null, false, 0 and "" all say that a feature is off.
-static bool is_off(const json_t *value)
+bool tokenizer_json_off(const json_t *value)
 {
     return value == NULL || json_is_null(value) || json_is_false(value) ||
            (json_is_string(value) && json_string_length(value) == 0) ||
            (json_is_number(value) && json_number_value(value) == 0);
 }
 
-// ---- normaliser and pre-tokeniser ----
-
-static enum err read_normalizer(const struct reader *r, const json_t *value)
-{
-    if (value == NULL || json_is_null(value)) {
-        return ERR_OK;
-    }
-    if (strcmp(type_of(value), "Sequence") == 0) {
-        size_t i;
-        const json_t *each;
-        json_array_foreach(json_object_get(value, "normalizers"), i, each)
-        {
-            if (strcmp(type_of(each), "NFC") != 0) {
-                return unsupported(r, "this normalizer", "null or NFC");
-            }
-            r->spec->nfc = true;
-        }
-        return ERR_OK;
-    }
-    if (strcmp(type_of(value), "NFC") != 0) {
-        return unsupported(r, "this normalizer", "null or NFC");
-    }
-    r->spec->nfc = true;
-    return ERR_OK;
-}
-
-static enum err read_split(const struct reader *r, const json_t *step)
-{
-    const json_t *regex = json_object_get(json_object_get(step, "pattern"), "Regex");
-    const char *behavior = json_string_value(json_object_get(step, "behavior"));
-    if (!json_is_string(regex) || strlen(json_string_value(regex)) != json_string_length(regex) ||
-        behavior == NULL || strcmp(behavior, "Isolated") != 0 ||
-        !is_off(json_object_get(step, "invert"))) {
-        return unsupported(r, "this Split pre_tokenizer",
-                           "a Regex pattern, behavior Isolated, invert false");
-    }
-    return tokenizer_spec_step(r->spec, SPEC_REGEX, json_string_value(regex), r->where, r->why);
-}
-
-// use_regex is true when absent.
-static enum err read_bytelevel(const struct reader *r, const json_t *step)
-{
-    if (!is_off(json_object_get(step, "add_prefix_space"))) {
-        return unsupported(r, "pre_tokenizer ByteLevel with add_prefix_space",
-                           "add_prefix_space false");
-    }
-    if (json_is_false(json_object_get(step, "use_regex"))) {
-        return ERR_OK;
-    }
-    return tokenizer_spec_step(r->spec, SPEC_REGEX, SPEC_GPT2_PATTERN, r->where, r->why);
-}
-
-static enum err read_step(const struct reader *r, const json_t *step, bool last)
-{
-    const char *type = type_of(step);
-    if (last != (strcmp(type, "ByteLevel") == 0)) {
-        return unsupported(r, "this pre_tokenizer",
-                           "Digits and Split steps with ByteLevel at the end");
-    }
-    if (last) {
-        return read_bytelevel(r, step);
-    }
-    if (strcmp(type, "Split") == 0) {
-        return read_split(r, step);
-    }
-    if (strcmp(type, "Digits") == 0 && json_is_true(json_object_get(step, "individual_digits"))) {
-        return tokenizer_spec_step(r->spec, SPEC_DIGITS, NULL, r->where, r->why);
-    }
-    return unsupported(r, "this pre_tokenizer",
-                       "Digits (individual_digits true), Split or ByteLevel");
-}
-
-static enum err read_pretokenizer(const struct reader *r, const json_t *value)
-{
-    if (strcmp(type_of(value), "Sequence") != 0) {
-        return read_step(r, value, true);
-    }
-    const json_t *steps = json_object_get(value, "pretokenizers");
-    size_t n = json_array_size(steps);
-    if (n == 0) {
-        return unsupported(r, "an empty pre_tokenizer", "ByteLevel at the end");
-    }
-    for (size_t i = 0; i < n; i++) {
-        enum err e = read_step(r, json_array_get(steps, i), i + 1 == n);
-        if (e != ERR_OK) {
-            return e;
-        }
-    }
-    return ERR_OK;
-}
-
 // ---- tokens ----
 
-static enum err read_vocab(const struct reader *r, const json_t *vocab)
+static enum err read_vocab(const struct json_reader *r, const json_t *vocab)
 {
     if (!json_is_object(vocab) || json_object_size(vocab) == 0) {
         return why_set(r->why, ERR_CORRUPT,
                        "%s: model.vocab: expected an object of tokens with their ids", r->where);
     }
     const char *text;
+    size_t len;
     json_t *id;
-    json_object_foreach((json_t *)(uintptr_t)vocab, text, id)
+    json_object_keylen_foreach((json_t *)(uintptr_t)vocab, text, len, id)
     {
         if (!json_is_integer(id)) {
             return why_set(r->why, ERR_CORRUPT,
                            "%s: model.vocab: token \"%.60s\": expected an integer id", r->where,
                            text);
         }
-        enum err e = tokenizer_spec_set_vocab(r->spec, json_integer_value(id), text, strlen(text),
-                                              r->where, r->why);
+        enum err e = tokenizer_spec_set(r->spec, json_integer_value(id), text, len, SPEC_VOCAB,
+                                        r->where, r->why);
         if (e != ERR_OK) {
             return e;
         }
@@ -162,41 +80,81 @@ static enum err read_vocab(const struct reader *r, const json_t *vocab)
     return ERR_OK;
 }
 
-static enum err read_added(const struct reader *r, const json_t *added)
+static uint32_t added_flags(const json_t *token)
 {
+    static const struct {
+        const char *key;
+        uint32_t flag;
+    } flags[] = {
+        {"special", SPEC_SPECIAL}, {"single_word", SPEC_SINGLE_WORD}, {"lstrip", SPEC_LSTRIP},
+        {"rstrip", SPEC_RSTRIP},   {"normalized", SPEC_NORMALIZED},
+    };
+    uint32_t result = SPEC_ADDED;
+    for (size_t i = 0; i < ARRAY_LEN(flags); i++) {
+        result |= json_is_true(json_object_get(token, flags[i].key)) ? flags[i].flag : 0;
+    }
+    return result;
+}
+
+// One id per text: a second one could never come out.
+static enum err check_unique(const struct json_reader *r, struct token_index *seen,
+                             const json_t *content, int64_t id)
+{
+    const char *text = json_string_value(content);
+    int32_t had =
+        token_index_add(seen, (const uint8_t *)text, json_string_length(content), (uint32_t)id);
+    return had < 0 || had == id
+               ? ERR_OK
+               : why_set(r->why, ERR_CORRUPT,
+                         "%s: added_tokens: \"%.60s\" has the ids %" PRId32 " and %" PRId64,
+                         r->where, text, had, id);
+}
+
+static enum err read_added_token(const struct json_reader *r, struct token_index *seen,
+                                 const json_t *token, size_t number)
+{
+    const json_t *content = json_object_get(token, "content");
+    int64_t id = 0;
+    enum err e = json_get_int(token, "id", 0, SPEC_MAX_TOKENS - 1, r->where, &id, r->why);
+    if (e != ERR_OK) {
+        return e;
+    }
+    if (!json_is_string(content)) {
+        return why_set(r->why, ERR_CORRUPT, "%s: added_tokens[%zu]: content is not a string",
+                       r->where, number);
+    }
+    e = check_unique(r, seen, content, id);
+    return e == ERR_OK ? tokenizer_spec_set(r->spec, id, json_string_value(content),
+                                            json_string_length(content), added_flags(token),
+                                            r->where, r->why)
+                       : e;
+}
+
+static enum err read_added(const struct json_reader *r, const json_t *added, const json_t *vocab)
+{
+    struct token_index *seen = NULL;
+    enum err e = token_index_create(json_array_size(added) + json_object_size(vocab), &seen);
+    if (e != ERR_OK) {
+        return why_set(r->why, e, "%s: out of memory for the vocabulary", r->where);
+    }
+    const char *text;
+    size_t len;
+    json_t *id;
+    json_object_keylen_foreach((json_t *)(uintptr_t)vocab, text, len, id)
+    {
+        (void)token_index_add(seen, (const uint8_t *)text, len, (uint32_t)json_integer_value(id));
+    }
     size_t i;
     const json_t *token;
     json_array_foreach(added, i, token)
     {
-        const json_t *content = json_object_get(token, "content");
-        int64_t id = 0;
-        enum err e = json_get_int(token, "id", 0, SPEC_MAX_TOKENS - 1, r->where, &id, r->why);
+        e = read_added_token(r, seen, token, i);
         if (e != ERR_OK) {
-            return e;
-        }
-        if (!json_is_string(content)) {
-            return why_set(r->why, ERR_CORRUPT, "%s: added_tokens[%zu]: content is not a string",
-                           r->where, i);
-        }
-        if (!is_off(json_object_get(token, "single_word")) ||
-            !is_off(json_object_get(token, "lstrip")) ||
-            !is_off(json_object_get(token, "rstrip")) ||
-            (r->spec->nfc && !is_off(json_object_get(token, "normalized")))) {
-            return unsupported(r,
-                               "an added token with single_word, lstrip, rstrip or normalized text",
-                               "all of them false");
-        }
-        uint32_t flags = SPEC_ADDED;
-        if (json_is_true(json_object_get(token, "special"))) {
-            flags |= SPEC_SPECIAL;
-        }
-        e = tokenizer_spec_set(r->spec, id, json_string_value(content), json_string_length(content),
-                               flags, r->where, r->why);
-        if (e != ERR_OK) {
-            return e;
+            break;
         }
     }
-    return ERR_OK;
+    token_index_destroy(seen);
+    return e;
 }
 
 // The two parts of a merge; false when it is neither "a b" nor ["a", "b"].
@@ -227,7 +185,7 @@ static bool merge_parts(const json_t *merge, const char **left, size_t *left_len
     return true;
 }
 
-static enum err read_merges(const struct reader *r, const json_t *merges)
+static enum err read_merges(const struct json_reader *r, const json_t *merges)
 {
     if (!json_is_array(merges)) {
         return why_set(r->why, ERR_CORRUPT, "%s: model.merges: expected a list", r->where);
@@ -260,50 +218,82 @@ static enum err read_merges(const struct reader *r, const json_t *merges)
 
 // ---- the whole ----
 
-static enum err check_model(const struct reader *r, const json_t *model)
+static enum err read_model(const struct json_reader *r, const json_t *model)
 {
-    static const char *const off[] = {"dropout", "continuing_subword_prefix", "end_of_word_suffix",
-                                      "byte_fallback", "unk_token"};
-    const char *type = type_of(model);
+    static const char *const off[] = {"dropout", "continuing_subword_prefix", "end_of_word_suffix"};
+    const char *type = tokenizer_json_type(model);
     if (!json_is_object(model) || (type[0] != '\0' && strcmp(type, "BPE") != 0)) {
-        return unsupported(r, "this model type", "BPE (byte-level)");
+        return tokenizer_json_refuse(r, "model", model, "BPE");
     }
     for (size_t i = 0; i < ARRAY_LEN(off); i++) {
-        if (!is_off(json_object_get(model, off[i]))) {
-            return unsupported(r, off[i], "it to be off");
+        const json_t *value = json_object_get(model, off[i]);
+        if (!tokenizer_json_off(value)) {
+            return tokenizer_json_refuse(r, off[i], value, "it to be off");
         }
     }
-    r->spec->ignore_merges = json_is_true(json_object_get(model, "ignore_merges"));
+    struct tokenizer_spec *s = r->spec;
+    s->ignore_merges = json_is_true(json_object_get(model, "ignore_merges"));
+    s->byte_fallback = json_is_true(json_object_get(model, "byte_fallback"));
+    s->fuse_unk = json_is_true(json_object_get(model, "fuse_unk"));
+    if (s->byte_fallback && s->alphabet == SPEC_BYTES) {
+        return tokenizer_json_refuse(r, "byte_fallback", json_object_get(model, "byte_fallback"),
+                                     "false with ByteLevel");
+    }
     return ERR_OK;
 }
 
-static enum err read_root(const struct reader *r, const json_t *root)
+static enum err read_unk(const struct json_reader *r, const json_t *model)
 {
-    const json_t *model = json_object_get(root, "model");
-    enum err e = check_model(r, model);
-    if (e == ERR_OK && strcmp(type_of(json_object_get(root, "decoder")), "ByteLevel") != 0) {
-        e = unsupported(r, "this decoder", "ByteLevel");
+    const json_t *unk = json_object_get(model, "unk_token");
+    if (unk == NULL || json_is_null(unk)) {
+        return ERR_OK;
+    }
+    const json_t *id = json_object_get(json_object_get(model, "vocab"), json_string_value(unk));
+    if (!json_is_integer(id)) {
+        return why_set(r->why, ERR_CORRUPT, "%s: unk_token \"%.60s\" is not in model.vocab",
+                       r->where, json_is_string(unk) ? json_string_value(unk) : "");
+    }
+    r->spec->model_unk = (int32_t)json_integer_value(id);
+    return ERR_OK;
+}
+
+static enum err read_tokens(const struct json_reader *r, const json_t *root)
+{
+    const json_t *model = json_object_get(root, "model"), *vocab = json_object_get(model, "vocab");
+    enum err e = read_vocab(r, vocab);
+    if (e == ERR_OK) {
+        e = read_unk(r, model);
     }
     if (e == ERR_OK) {
-        e = read_normalizer(r, json_object_get(root, "normalizer"));
-    }
-    if (e == ERR_OK) {
-        e = read_pretokenizer(r, json_object_get(root, "pre_tokenizer"));
-    }
-    if (e == ERR_OK) {
-        e = read_vocab(r, json_object_get(model, "vocab"));
-    }
-    if (e == ERR_OK) {
-        e = read_added(r, json_object_get(root, "added_tokens"));
+        e = read_added(r, json_object_get(root, "added_tokens"), vocab);
     }
     return e == ERR_OK ? read_merges(r, json_object_get(model, "merges")) : e;
+}
+
+static enum err read_root(const struct json_reader *r, const json_t *root)
+{
+    enum err e = tokenizer_json_pretokenizer(r, json_object_get(root, "pre_tokenizer"));
+    if (e == ERR_OK) {
+        e = read_model(r, json_object_get(root, "model"));
+    }
+    if (e == ERR_OK) {
+        e = tokenizer_json_normalizer(r, json_object_get(root, "normalizer"));
+    }
+    if (e == ERR_OK) {
+        e = tokenizer_json_decoder(r, json_object_get(root, "decoder"));
+    }
+    if (e == ERR_OK) {
+        e = read_tokens(r, root);
+    }
+    return e == ERR_OK ? tokenizer_json_postprocessor(r, json_object_get(root, "post_processor"))
+                       : e;
 }
 
 enum err tokenizer_json_parse(const char *text, size_t len, const char *where,
                               struct tokenizer_spec **out, struct why *why)
 {
     json_t *root = NULL;
-    struct reader r = {.where = where, .why = why};
+    struct json_reader r = {.where = where, .why = why};
     enum err e = json_parse(text, len, where, &root, why);
     if (e != ERR_OK) {
         return e;
@@ -321,122 +311,4 @@ enum err tokenizer_json_parse(const char *text, size_t len, const char *where,
     }
     *out = r.spec;
     return ERR_OK;
-}
-
-// ---- writing ----
-
-// Adds value (stolen, may be NULL) and remembers any failure in *ok.
-static void put(json_t *object, const char *key, json_t *value, bool *ok)
-{
-    *ok = json_object_set_new(object, key, value) == 0 && *ok;
-}
-
-static void push(json_t *array, json_t *value, bool *ok)
-{
-    *ok = json_array_append_new(array, value) == 0 && *ok;
-}
-
-// The token's text as it stands in the vocabulary; out holds BYTELEVEL_MAX_CHAR * len bytes.
-static size_t vocab_text(const struct tokenizer_spec *s, size_t id, char *out)
-{
-    const struct spec_token *t = &s->tokens[id];
-    if ((t->flags & SPEC_LITERAL) != 0) {
-        memcpy(out, s->text.data + t->off, t->len);
-        return t->len;
-    }
-    return bytelevel_encode(s->text.data + t->off, t->len, out);
-}
-
-static json_t *print_added(const struct tokenizer_spec *s, bool *ok)
-{
-    json_t *list = json_array();
-    for (size_t id = 0; id < s->n_tokens; id++) {
-        const struct spec_token *t = &s->tokens[id];
-        if ((t->flags & SPEC_ADDED) != 0) {
-            json_t *token = json_pack("{s:I, s:s%, s:b, s:b, s:b, s:b, s:b}", "id", (json_int_t)id,
-                                      "content", (const char *)s->text.data + t->off,
-                                      (size_t)t->len, "single_word", 0, "lstrip", 0, "rstrip", 0,
-                                      "normalized", 0, "special", (t->flags & SPEC_SPECIAL) != 0);
-            push(list, token, ok);
-        }
-    }
-    return list;
-}
-
-static json_t *print_pretokenizer(const struct tokenizer_spec *s, bool *ok)
-{
-    json_t *steps = json_array();
-    bool gpt2 = false;
-    for (size_t i = 0; i < s->n_steps; i++) {
-        const struct spec_step *step = &s->steps[i];
-        gpt2 = i + 1 == s->n_steps && step->kind == SPEC_REGEX &&
-               strcmp(step->pattern, SPEC_GPT2_PATTERN) == 0;
-        if (step->kind == SPEC_DIGITS) {
-            push(steps, json_pack("{s:s, s:b}", "type", "Digits", "individual_digits", 1), ok);
-        } else if (!gpt2) {
-            push(steps,
-                 json_pack("{s:s, s:{s:s}, s:s, s:b}", "type", "Split", "pattern", "Regex",
-                           step->pattern, "behavior", "Isolated", "invert", 0),
-                 ok);
-        }
-    }
-    push(steps,
-         json_pack("{s:s, s:b, s:b, s:b}", "type", "ByteLevel", "add_prefix_space", 0,
-                   "trim_offsets", 1, "use_regex", gpt2 ? 1 : 0),
-         ok);
-    return json_pack("{s:s, s:o}", "type", "Sequence", "pretokenizers", steps);
-}
-
-static json_t *print_vocab(const struct tokenizer_spec *s, bool *ok)
-{
-    json_t *vocab = json_object();
-    char text[BYTELEVEL_MAX_CHAR * SPEC_MAX_TOKEN_BYTES];
-    for (size_t id = 0; id < s->n_tokens; id++) {
-        if ((s->tokens[id].flags & SPEC_VOCAB) != 0) {
-            size_t len = vocab_text(s, id, text);
-            *ok = json_object_setn_new(vocab, text, len, json_integer((json_int_t)id)) == 0 && *ok;
-        }
-    }
-    return vocab;
-}
-
-static json_t *print_merges(const struct tokenizer_spec *s, bool *ok)
-{
-    json_t *merges = json_array();
-    char text[2 * BYTELEVEL_MAX_CHAR * SPEC_MAX_TOKEN_BYTES + 1];
-    for (size_t i = 0; i < s->n_merges; i++) {
-        size_t len = vocab_text(s, s->merges[i].left, text);
-        text[len++] = ' ';
-        len += vocab_text(s, s->merges[i].right, text + len);
-        push(merges, json_stringn(text, len), ok);
-    }
-    return merges;
-}
-
-static json_t *print_model(const struct tokenizer_spec *s, bool *ok)
-{
-    json_t *model = json_pack("{s:s, s:n, s:n, s:n, s:n, s:b, s:b, s:b}", "type", "BPE", "dropout",
-                              "unk_token", "continuing_subword_prefix", "end_of_word_suffix",
-                              "fuse_unk", 0, "byte_fallback", 0, "ignore_merges", s->ignore_merges);
-    put(model, "vocab", print_vocab(s, ok), ok);
-    put(model, "merges", print_merges(s, ok), ok);
-    return model;
-}
-
-char *tokenizer_json_print(const struct tokenizer_spec *s)
-{
-    bool ok = true;
-    json_t *root = json_pack("{s:s, s:n, s:n}", "version", "1.0", "truncation", "padding");
-    put(root, "added_tokens", print_added(s, &ok), &ok);
-    put(root, "normalizer", s->nfc ? json_pack("{s:s}", "type", "NFC") : json_null(), &ok);
-    put(root, "pre_tokenizer", print_pretokenizer(s, &ok), &ok);
-    put(root, "post_processor", json_null(), &ok);
-    put(root, "decoder",
-        json_pack("{s:s, s:b, s:b, s:b}", "type", "ByteLevel", "add_prefix_space", 1,
-                  "trim_offsets", 1, "use_regex", 1),
-        &ok);
-    put(root, "model", print_model(s, &ok), &ok);
-    char *text = ok ? json_dumps(root, JSON_INDENT(1)) : NULL;
-    json_decref(root);
-    return text;
 }

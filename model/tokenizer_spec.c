@@ -1,7 +1,7 @@
 // tokenizer_spec.c: filling and checking the plain description of a tokenizer.
 //
-// Every token is kept as the bytes that it stands for, in one pool; the byte-level alphabet exists
-// only in files. Merges are kept as ids, so a merge of texts that are no tokens, or whose
+// Every token is kept as the text that the file has, in one pool; what bytes it stands for is the
+// tokenizer's affair. Merges are kept as ids, so a merge of texts that are no tokens, or whose
 // concatenation is none, is refused when it is read and not discovered when somebody types the
 // wrong word.
 //
@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/bytelevel.h"
 #include "model/token_index.h"
 
 #define MAX_TEXT ((size_t)256 << 20)
@@ -26,7 +25,7 @@ enum err tokenizer_spec_create(struct tokenizer_spec **out)
         return ERR_NOMEM;
     }
     buf_init(&s->text, MAX_TEXT);
-    s->bos_id = s->eos_id = s->pad_id = s->unk_id = -1;
+    s->bos_id = s->eos_id = s->pad_id = s->unk_id = s->model_unk = -1;
     *out = s;
     return ERR_OK;
 }
@@ -113,16 +112,13 @@ enum err tokenizer_spec_set(struct tokenizer_spec *s, int64_t id, const char *te
     return e == ERR_OK ? e : why_set(why, e, "%s: token %" PRId64 ": %s", where, id, err_text(e));
 }
 
-enum err tokenizer_spec_set_vocab(struct tokenizer_spec *s, int64_t id, const char *text,
-                                  size_t len, const char *where, struct why *why)
+const char *tokenizer_spec_text(const struct tokenizer_spec *s, size_t id, size_t *len)
 {
-    uint8_t bytes[SPEC_MAX_TOKEN_BYTES];
-    size_t n;
-    if (len <= sizeof bytes && bytelevel_decode(text, len, bytes, &n)) {
-        return tokenizer_spec_set(s, id, (const char *)bytes, n, SPEC_VOCAB, where, why);
-    }
-    return tokenizer_spec_set(s, id, text, len, SPEC_VOCAB | SPEC_LITERAL, where, why);
+    *len = s->tokens[id].len;
+    return *len == 0 ? "" : (const char *)s->text.data + s->tokens[id].off;
 }
+
+// ---- what is done to text ----
 
 enum err tokenizer_spec_step(struct tokenizer_spec *s, enum spec_split kind, const char *pattern,
                              const char *where, struct why *why)
@@ -140,6 +136,73 @@ enum err tokenizer_spec_step(struct tokenizer_spec *s, enum spec_split kind, con
     *step = (struct spec_step){.kind = kind};
     memcpy(step->pattern, len == 0 ? "" : pattern, len);
     s->n_steps++;
+    return ERR_OK;
+}
+
+enum err tokenizer_spec_metaspace(struct tokenizer_spec *s, const char *mark,
+                                  enum spec_prepend prepend, bool split, const char *where,
+                                  struct why *why)
+{
+    enum err e = tokenizer_spec_step(s, SPEC_METASPACE, mark, where, why);
+    if (e == ERR_OK) {
+        s->steps[s->n_steps - 1].prepend = prepend;
+        s->steps[s->n_steps - 1].split = split;
+    }
+    return e;
+}
+
+enum err tokenizer_spec_norm(struct tokenizer_spec *s, enum spec_norm_kind kind, const char *from,
+                             const char *to, const char *where, struct why *why)
+{
+    if (s->n_norms == SPEC_MAX_NORMS) {
+        return why_set(why, ERR_UNSUPPORTED, "%s: more than %d normalizers", where, SPEC_MAX_NORMS);
+    }
+    struct spec_norm *norm = &s->norms[s->n_norms];
+    from = from == NULL ? "" : from;
+    to = to == NULL ? "" : to;
+    if (strlen(from) >= sizeof norm->from || strlen(to) >= sizeof norm->to) {
+        return why_set(why, ERR_LIMIT,
+                       "%s: a normalizer that puts \"%.60s\" for \"%.60s\": at most %zu bytes each",
+                       where, to, from, sizeof norm->to - 1);
+    }
+    *norm = (struct spec_norm){.kind = kind};
+    memcpy(norm->from, from, strlen(from));
+    memcpy(norm->to, to, strlen(to));
+    s->n_norms++;
+    return ERR_OK;
+}
+
+enum err tokenizer_spec_sentencepiece(struct tokenizer_spec *s, bool add_space, const char *where,
+                                      struct why *why)
+{
+    enum err e = ERR_OK;
+    if (add_space) {
+        e = tokenizer_spec_norm(s, SPEC_PREPEND, NULL, SPEC_SPACE_MARK, where, why);
+    }
+    if (e == ERR_OK) {
+        e = tokenizer_spec_norm(s, SPEC_REPLACE, " ", SPEC_SPACE_MARK, where, why);
+    }
+    s->alphabet = SPEC_CHARS;
+    s->byte_fallback = s->fuse_unk = true;
+    s->decoder = (struct spec_decoder){
+        .from = SPEC_SPACE_MARK, .to = " ", .byte_fallback = true, .strip = add_space ? 1 : 0};
+    return e;
+}
+
+enum err tokenizer_spec_affix(struct tokenizer_spec *s, bool after, int64_t id, const char *where,
+                              struct why *why)
+{
+    size_t *n = after ? &s->n_suffix : &s->n_prefix;
+    if (id < 0 || (size_t)id >= s->n_tokens || s->tokens[id].flags == 0) {
+        return why_set(why, ERR_CORRUPT,
+                       "%s: id %" PRId64 ", which belongs %s a text, is not in the vocabulary",
+                       where, id, after ? "after" : "before");
+    }
+    if (*n == SPEC_MAX_AFFIX) {
+        return why_set(why, ERR_UNSUPPORTED, "%s: more than %d tokens %s a text", where,
+                       SPEC_MAX_AFFIX, after ? "after" : "before");
+    }
+    (after ? s->suffix : s->prefix)[(*n)++] = (uint32_t)id;
     return ERR_OK;
 }
 
@@ -172,17 +235,13 @@ enum err tokenizer_spec_index(const struct tokenizer_spec *s, struct token_index
     if (e != ERR_OK) {
         return why_set(why, e, "%s: out of memory for the vocabulary", where);
     }
-    // Literal tokens come second: where one has the bytes of a token in the alphabet, merges mean
-    // the latter.
-    for (size_t i = 0; i < 2 * s->n_tokens; i++) {
-        size_t id = i % s->n_tokens;
+    for (size_t id = 0; id < s->n_tokens; id++) {
         const struct spec_token *t = &s->tokens[id];
-        if ((t->flags & SPEC_VOCAB) == 0 ||
-            ((t->flags & SPEC_LITERAL) != 0) != (i >= s->n_tokens)) {
+        if ((t->flags & SPEC_VOCAB) == 0) {
             continue;
         }
         int32_t had = token_index_add(x, s->text.data + t->off, t->len, (uint32_t)id);
-        if (had >= 0 && ((s->tokens[had].flags ^ t->flags) & SPEC_LITERAL) == 0) {
+        if (had >= 0) {
             token_index_destroy(x);
             return why_set(why, ERR_CORRUPT,
                            "%s: ids %" PRId32 " and %zu are both the token \"%.*s\"", where, had,
@@ -205,31 +264,17 @@ enum err tokenizer_spec_reserve_merges(struct tokenizer_spec *s, size_t n, const
                : why_set(why, ERR_NOMEM, "%s: out of memory for %zu merges", where, n);
 }
 
-// Bytes of a part; false when it is too long to be part of a token.
-static bool merge_part(const char *text, size_t len, uint8_t *out, size_t *n)
-{
-    if (len > SPEC_MAX_TOKEN_BYTES) {
-        return false;
-    }
-    if (!bytelevel_decode(text, len, out, n)) {
-        memcpy(out, text, len);
-        *n = len;
-    }
-    return true;
-}
-
 enum err tokenizer_spec_merge(struct tokenizer_spec *s, const struct token_index *x,
                               const char *left, size_t left_len, const char *right,
                               size_t right_len, const char *where, struct why *why)
 {
-    uint8_t bytes[2 * SPEC_MAX_TOKEN_BYTES];
-    size_t n_left = 0, n_right = 0;
-    int32_t a = -1, b = -1, both = -1;
-    if (merge_part(left, left_len, bytes, &n_left) &&
-        merge_part(right, right_len, bytes + n_left, &n_right)) {
-        a = token_index_find(x, bytes, n_left);
-        b = token_index_find(x, bytes + n_left, n_right);
-        both = token_index_find(x, bytes, n_left + n_right);
+    uint8_t bytes[SPEC_MAX_TOKEN_BYTES];
+    int32_t a = token_index_find(x, (const uint8_t *)left, left_len);
+    int32_t b = token_index_find(x, (const uint8_t *)right, right_len), both = -1;
+    if (left_len <= sizeof bytes && right_len <= sizeof bytes - left_len) {
+        memcpy(bytes, left, left_len);
+        memcpy(bytes + left_len, right, right_len);
+        both = token_index_find(x, bytes, left_len + right_len);
     }
     if (a < 0 || b < 0 || both < 0) {
         return why_set(why, ERR_CORRUPT,
@@ -283,6 +328,35 @@ static void hash_u32(struct hash_state *h, uint32_t value)
     hash_update(h, &value, sizeof value);
 }
 
+static void hash_text(struct hash_state *h, const char *text)
+{
+    hash_u32(h, (uint32_t)strlen(text));
+    hash_update(h, text, strlen(text));
+}
+
+static void hash_ids(struct hash_state *h, const uint32_t *ids, size_t n)
+{
+    hash_u32(h, (uint32_t)n);
+    hash_update(h, ids, n * sizeof *ids);
+}
+
+static void hash_text_steps(struct hash_state *h, const struct tokenizer_spec *s)
+{
+    for (size_t i = 0; i < s->n_norms; i++) {
+        hash_u32(h, (uint32_t)s->norms[i].kind);
+        hash_text(h, s->norms[i].from);
+        hash_text(h, s->norms[i].to);
+    }
+    for (size_t i = 0; i < s->n_steps; i++) {
+        hash_u32(h, (uint32_t)s->steps[i].kind);
+        hash_text(h, s->steps[i].pattern);
+        hash_u32(h, (uint32_t)s->steps[i].prepend << 1 | s->steps[i].split);
+    }
+    hash_text(h, s->decoder.from);
+    hash_text(h, s->decoder.to);
+    hash_u32(h, s->decoder.strip << 2 | s->decoder.first_bare * 2u | s->decoder.byte_fallback);
+}
+
 struct hash128 tokenizer_spec_hash(const struct tokenizer_spec *s)
 {
     struct hash128 result = {{0}};
@@ -296,12 +370,13 @@ struct hash128 tokenizer_spec_hash(const struct tokenizer_spec *s)
         hash_update(h, s->text.data + s->tokens[i].off, s->tokens[i].len);
     }
     hash_update(h, s->merges, s->n_merges * sizeof *s->merges);
-    for (size_t i = 0; i < s->n_steps; i++) {
-        hash_u32(h, (uint32_t)s->steps[i].kind);
-        hash_update(h, s->steps[i].pattern, strlen(s->steps[i].pattern));
-    }
-    hash_u32(h, (s->nfc ? 1u : 0u) | (s->ignore_merges ? 2u : 0u));
-    hash_update(h, s->stop, s->n_stop * sizeof *s->stop);
+    hash_text_steps(h, s);
+    hash_u32(h, (uint32_t)s->alphabet);
+    hash_u32(h, s->ignore_merges * 4u | s->byte_fallback * 2u | s->fuse_unk);
+    hash_u32(h, (uint32_t)s->model_unk);
+    hash_ids(h, s->prefix, s->n_prefix);
+    hash_ids(h, s->suffix, s->n_suffix);
+    hash_ids(h, s->stop, s->n_stop);
     if (s->chat_template != NULL) {
         hash_update(h, s->chat_template, s->chat_template_len);
     }

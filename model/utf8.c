@@ -52,6 +52,13 @@ size_t utf8_next(const uint8_t *p, size_t n, uint32_t *cp, size_t *bad)
     return lead.len;
 }
 
+bool utf8_is_cut(const uint8_t *p, size_t n)
+{
+    uint32_t cp;
+    size_t bad;
+    return lead_of(p[0]).len > n && utf8_next(p, n, &cp, &bad) == 0 && bad == n;
+}
+
 size_t utf8_valid_prefix(const uint8_t *p, size_t n)
 {
     size_t i = 0;

@@ -7,6 +7,7 @@
 #ifndef CARAVAN_MODEL_UTF8_H
 #define CARAVAN_MODEL_UTF8_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,6 +15,8 @@
 // code point. Malformed: 0, and *bad is the length (1..3) of the maximal part that one U+FFFD
 // stands for.
 size_t utf8_next(const uint8_t *p, size_t n, uint32_t *cp, size_t *bad);
+// Are the n >= 1 bytes the beginning of a sequence that more bytes could complete?
+bool utf8_is_cut(const uint8_t *p, size_t n);
 // Bytes of the longest well-formed prefix of p.
 size_t utf8_valid_prefix(const uint8_t *p, size_t n);
 // For showing text from outside: copies at most cap - 1 bytes (cap >= 1) and a NUL, never cutting a

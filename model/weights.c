@@ -2,21 +2,27 @@
 //
 // In:  the flat blob (all parameters in table order, bf16 or f32) in pieces of any size, from a
 //      file, a message or the optimiser's own array.
-// Out: packed panels and norm vectors in one slab.
+// Out: packed panels and norm vectors in one slab, and for training the panels of W^T in another.
 //
 // The blob is a sequence of units: norm vectors, and matrices where q, k, v (and gate, up) count as
 // one taller matrix, since their rows follow each other in the blob. A unit is packed in blocks of
-// rows: for inference blocks of BLOCK_ROWS, because panels of 16 outputs are independent, so that a
-// reload needs little memory beside the two versions; for training whole units, because W^T mixes
-// all rows. A block that lies complete and aligned in the caller's piece is packed from there,
-// anything else goes through a staging buffer of one block.
+// BLOCK_ROWS, because panels of 16 outputs are independent: a reload needs little memory beside the
+// versions, and a block that the optimiser has just rounded is packed while it is in cache. A block
+// that lies complete and aligned in the caller's piece is packed from there, anything else goes
+// through a staging buffer of one block. W^T is made from the panels once all are there.
+//
+// The first slab may stand in memory of the caller's that other processes see (weightslab.h). Its
+// bytes then get a checksum on the way. Units stand in the slab in the order in which they come, so
+// everything below the block that was packed last is final: it is summed in pieces of SUM_PIECE,
+// beside the blob's own hash, which has one order and therefore one thread.
 
 #include "model/internal.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK_ROWS = 1024, PANEL = 16, UNITS_PER_LAYER = 6 };
+enum { BLOCK_ROWS = 1024, PANEL = 16, UNITS_PER_LAYER = 6, SUM_PIECE = 1 << 16 };
 
 void *slab_take(struct slab *s, size_t bytes)
 {
@@ -52,34 +58,44 @@ static size_t panel_bytes(const struct device *d, enum dtype t, size_t rows, siz
     return (rows + PANEL - 1) / PANEL * PANEL * (cols + cols % 2) * dtype_size(t);
 }
 
-static struct matrix take_matrix(const struct weights *w, struct slab *s, size_t rows, size_t cols,
+// The two slabs of a struct weights, while they are counted or cut up.
+struct slabs {
+    struct slab forward, back;
+};
+
+static struct matrix take_matrix(const struct weights *w, struct slabs *s, size_t rows, size_t cols,
                                  bool transposed)
 {
     struct matrix m = {.rows = rows, .cols = cols};
-    m.packed = slab_take(s, panel_bytes(w->d, w->t, rows, cols));
+    m.packed = slab_take(&s->forward, panel_bytes(w->d, w->t, rows, cols));
     if (transposed) {
-        m.packed_t = slab_take(s, panel_bytes(w->d, w->t, cols, rows));
+        m.packed_t = slab_take(&s->back, panel_bytes(w->d, w->t, cols, rows));
     }
     return m;
 }
 
-// Points every view into s; run with s->base NULL it only counts.
-static void layout(struct weights *w, struct slab *s, bool tied)
+static float *take_vector(struct slabs *s, size_t n)
+{
+    return slab_take(&s->forward, n * sizeof(float));
+}
+
+// Points every view into s; run with bases of NULL it only counts.
+static void layout(struct weights *w, struct slabs *s)
 {
     const struct dims *n = &w->dim;
-    bool back = w->for_training;
+    bool back = w->for_training, tied = w->tied;
     w->embed = take_matrix(w, s, n->V, n->C, back && tied);
     for (size_t l = 0; l < n->L; l++) {
         w->layers[l] = (struct layer_weights){
-            .attn_norm = slab_take(s, n->C * sizeof(float)),
+            .attn_norm = take_vector(s, n->C),
             .qkv = take_matrix(w, s, n->W, n->C, back),
             .o = take_matrix(w, s, n->C, n->Q, back),
-            .ffn_norm = slab_take(s, n->C * sizeof(float)),
+            .ffn_norm = take_vector(s, n->C),
             .gate_up = take_matrix(w, s, 2 * n->F, n->C, back),
             .down = take_matrix(w, s, n->C, n->F, back),
         };
     }
-    w->final_norm = slab_take(s, n->C * sizeof(float));
+    w->final_norm = take_vector(s, n->C);
     w->head = tied ? w->embed : take_matrix(w, s, n->V, n->C, back);
 }
 
@@ -93,12 +109,7 @@ static void add_matrix(struct weights *w, struct matrix *m)
     w->units[w->n_units++] = (struct unit){.rows = m->rows, .cols = m->cols, .matrix = m};
 }
 
-static size_t block_rows(const struct weights *w, const struct unit *u)
-{
-    return w->for_training ? u->rows : MIN(u->rows, BLOCK_ROWS);
-}
-
-static void list_units(struct weights *w, bool tied)
+static void list_units(struct weights *w)
 {
     w->n_units = 0;
     add_matrix(w, &w->embed);
@@ -112,7 +123,7 @@ static void list_units(struct weights *w, bool tied)
         add_matrix(w, &lw->down);
     }
     add_vector(w, w->final_norm);
-    if (!tied) {
+    if (!w->tied) {
         add_matrix(w, &w->head);
     }
     w->blob_bytes = 0;
@@ -120,42 +131,94 @@ static void list_units(struct weights *w, bool tied)
     for (size_t i = 0; i < w->n_units; i++) {
         const struct unit *u = &w->units[i];
         w->blob_bytes += u->rows * u->cols * dtype_size(w->t);
-        w->stage_bytes = MAX(w->stage_bytes, block_rows(w, u) * u->cols * dtype_size(w->t));
+        w->stage_bytes = MAX(w->stage_bytes, MIN(u->rows, BLOCK_ROWS) * u->cols * dtype_size(w->t));
     }
 }
 
-enum err weights_create(struct device *d, const struct model_config *c, enum dtype t,
-                        bool for_training, struct weights **out, struct why *why)
+// ---- where the panels stand
+
+size_t weights_panel_bytes(const struct device *d, const struct model_config *c, enum dtype t)
 {
-    enum err e = model_config_check(c, "model config", why);
-    if (e != ERR_OK) {
-        return e;
+    struct dims n = dims_of(c);
+    struct layer_weights layer;
+    struct weights w = {.t = t, .tied = c->tied, .dim = n, .layers = &layer};
+    struct slabs none = {0}, one = {0};
+    w.d = (struct device *)(uintptr_t)d;    // only asked for sizes
+    w.dim.L = 0;
+    layout(&w, &none);
+    w.dim.L = 1;
+    layout(&w, &one);
+    return none.forward.used + n.L * (one.forward.used - none.forward.used);
+}
+
+static void point_views(struct weights *w, void *panels)
+{
+    struct slabs s = {{.base = panels}, {.base = w->back}};
+    w->panels = panels;
+    layout(w, &s);
+    list_units(w);
+}
+
+enum err weights_place(struct weights *w, void *panels, struct why *why)
+{
+    if (panels == NULL && w->own == NULL) {
+        enum err e = w->d->ops->alloc(w->d, w->panel_bytes, &w->own, why);
+        if (e != ERR_OK) {
+            return why_prefix(why, e, "weights");
+        }
+    } else if (panels != NULL) {
+        w->d->ops->release(w->d, w->own);
+        w->own = NULL;
     }
-    struct weights *w = calloc(1, sizeof *w);
-    if (w == NULL) {
-        return why_set(why, ERR_NOMEM, "weights: out of memory");
-    }
-    *w = (struct weights){.d = d, .t = t, .for_training = for_training, .dim = dims_of(c)};
+    point_views(w, panels != NULL ? panels : w->own);
+    return ERR_OK;
+}
+
+static enum err allocate_parts(struct weights *w, const struct model_config *c, void *panels,
+                               struct why *why)
+{
     w->layers = calloc(w->dim.L, sizeof *w->layers);
     w->units = calloc(w->dim.L * UNITS_PER_LAYER + 3, sizeof *w->units);
     w->vector_host = calloc(w->dim.C, sizeof *w->vector_host);
     w->hash = hash_create();
     if (w->layers == NULL || w->units == NULL || w->vector_host == NULL || w->hash == NULL) {
-        weights_destroy(w);
         return why_set(why, ERR_NOMEM, "weights: out of memory");
     }
-    struct slab s = {0};
-    layout(w, &s, c->tied);
-    e = d->ops->alloc(d, s.used, &w->slab, why);
+    struct slabs s = {0};
+    layout(w, &s);
+    w->panel_bytes = s.forward.used;
+    CHECK(w->panel_bytes == weights_panel_bytes(w->d, c, w->t));
+    enum err e = s.back.used > 0 ? w->d->ops->alloc(w->d, s.back.used, &w->back, why) : ERR_OK;
+    return e != ERR_OK ? why_prefix(why, e, "weights") : weights_place(w, panels, why);
+}
+
+enum err weights_create_in(struct device *d, const struct model_config *c, enum dtype t,
+                           bool for_training, void *panels, struct weights **out, struct why *why)
+{
+    enum err e = model_config_check(c, "model config", why);
+    if (e != ERR_OK) {
+        return e;
+    }
+    CHECK(panels == NULL || d->ops->unified);
+    struct weights *w = calloc(1, sizeof *w);
+    if (w == NULL) {
+        return why_set(why, ERR_NOMEM, "weights: out of memory");
+    }
+    *w = (struct weights){
+        .d = d, .t = t, .for_training = for_training, .tied = c->tied, .dim = dims_of(c)};
+    e = allocate_parts(w, c, panels, why);
     if (e != ERR_OK) {
         weights_destroy(w);
-        return why_prefix(why, e, "weights");
+        return e;
     }
-    s = (struct slab){.base = w->slab};
-    layout(w, &s, c->tied);
-    list_units(w, c->tied);
     *out = w;
     return ERR_OK;
+}
+
+enum err weights_create(struct device *d, const struct model_config *c, enum dtype t,
+                        bool for_training, struct weights **out, struct why *why)
+{
+    return weights_create_in(d, c, t, for_training, NULL, out, why);
 }
 
 void weights_destroy(struct weights *w)
@@ -163,7 +226,8 @@ void weights_destroy(struct weights *w)
     if (w == NULL) {
         return;
     }
-    w->d->ops->release(w->d, w->slab);
+    w->d->ops->release(w->d, w->own);
+    w->d->ops->release(w->d, w->back);
     hash_destroy(w->hash);
     free(w->stage);
     free(w->vector_host);
@@ -171,6 +235,70 @@ void weights_destroy(struct weights *w)
     free(w->layers);
     free(w);
 }
+
+// ---- checksum and hash
+
+// Of one piece: its place counts, and pieces may be added in any order.
+static uint64_t piece_sum(const char *panels, size_t bytes, size_t piece)
+{
+    size_t at = piece * SUM_PIECE;
+    struct hash128 h = hash_bytes(panels + at, MIN(bytes - at, (size_t)SUM_PIECE));
+    uint64_t low;
+    memcpy(&low, h.bytes, sizeof low);
+    return low * (2 * (uint64_t)piece + 1);
+}
+
+struct digest {
+    const struct weights *w;
+    const void *blob;    // NULL: only sums
+    size_t len;
+    size_t first, stride;    // pieces first, first + stride, …
+    atomic_uint_fast64_t sum[WEIGHTS_STRIPES];
+};
+
+static void digest_task(void *arg, size_t chunk, int thread)
+{
+    (void)thread;
+    struct digest *g = arg;
+    if (g->blob != NULL && chunk == 0) {
+        hash_update(g->w->hash, g->blob, g->len);
+        return;
+    }
+    size_t piece = g->first + (chunk - (g->blob != NULL ? 1 : 0)) * g->stride;
+    uint64_t sum = piece_sum(g->w->panels, g->w->panel_bytes, piece);
+    atomic_fetch_add(&g->sum[piece % WEIGHTS_STRIPES], sum);
+}
+
+// The pieces below byte `ready` of the panels that are not in the sums yet; *blob is hashed beside.
+static void digest_more(struct weights *w, const void *blob, size_t len, size_t ready)
+{
+    size_t whole =
+        ready == w->panel_bytes ? (ready + SUM_PIECE - 1) / SUM_PIECE : ready / SUM_PIECE;
+    struct digest g = {.w = w, .blob = blob, .len = len, .first = w->summed, .stride = 1};
+    size_t pieces = w->panels == w->own || whole < w->summed ? 0 : whole - w->summed;
+    pool_run(w->d->pool, pieces + (blob != NULL ? 1 : 0), digest_task, &g);
+    for (size_t i = 0; i < WEIGHTS_STRIPES; i++) {
+        w->sums.stripe[i] += atomic_load(&g.sum[i]);
+    }
+    w->summed += pieces;
+}
+
+const struct weights_sums *weights_fed_sums(const struct weights *w)
+{
+    return &w->sums;
+}
+
+uint64_t weights_sum(const struct weights *w, size_t stripe)
+{
+    size_t all = (w->panel_bytes + SUM_PIECE - 1) / SUM_PIECE;
+    size_t pieces = all > stripe ? (all - stripe + WEIGHTS_STRIPES - 1) / WEIGHTS_STRIPES : 0;
+    struct digest g = {.w = w, .first = stripe, .stride = WEIGHTS_STRIPES};
+    CHECK(stripe < WEIGHTS_STRIPES);
+    pool_run(w->d->pool, pieces, digest_task, &g);
+    return atomic_load(&g.sum[stripe]);
+}
+
+// ---- the blob
 
 void weights_begin(struct weights *w)
 {
@@ -180,11 +308,29 @@ void weights_begin(struct weights *w)
     w->unit = 0;
     w->row = 0;
     w->staged = 0;
+    w->sums = (struct weights_sums){{0}};
+    w->summed = 0;
+    w->transposed = false;
+}
+
+static size_t next_block_rows(const struct weights *w)
+{
+    const struct unit *u = &w->units[w->unit];
+    return MIN((size_t)BLOCK_ROWS, u->rows - w->row);
+}
+
+size_t weights_wants(const struct weights *w)
+{
+    if (w->unit == w->n_units) {
+        return 0;
+    }
+    return next_block_rows(w) * w->units[w->unit].cols * dtype_size(w->t) - w->staged;
 }
 
 // Packs one complete block, `rows` rows of the current unit, and steps past it.
-static void pack_block(struct weights *w, const void *block, size_t rows)
+static void pack_block(struct weights *w, const void *block)
 {
+    size_t rows = next_block_rows(w);
     const struct unit *u = &w->units[w->unit];
     const struct device_ops *op = w->d->ops;
     if (u->vector != NULL) {
@@ -201,10 +347,6 @@ static void pack_block(struct weights *w, const void *block, size_t rows)
         // rows is a multiple of 16 in every block but a unit's last, so blocks start on a panel
         char *panels = (char *)u->matrix->packed + panel_bytes(w->d, w->t, w->row, u->cols);
         op->pack(w->d, w->t, rows, u->cols, block, panels);
-        if (u->matrix->packed_t != NULL) {
-            CHECK(rows == u->rows);
-            op->pack_transposed(w->d, w->t, rows, u->cols, block, u->matrix->packed_t);
-        }
     }
     w->row += rows;
     if (w->row == u->rows) {
@@ -213,16 +355,27 @@ static void pack_block(struct weights *w, const void *block, size_t rows)
     }
 }
 
-// Adds bytes to the staging buffer, at most up to the block's end; returns how many it took.
-static size_t stage_bytes(struct weights *w, const uint8_t *bytes, size_t len, size_t block_bytes,
-                          size_t rows)
+// Where in the panels the next block will stand: all bytes below are final.
+static size_t packed_so_far(const struct weights *w)
 {
-    size_t take = MIN(len, block_bytes - w->staged);
+    if (w->unit == w->n_units) {
+        return w->panel_bytes;
+    }
+    const struct unit *u = &w->units[w->unit];
+    const char *at = u->vector != NULL ? (const char *)u->vector : u->matrix->packed;
+    size_t inside = w->row > 0 ? panel_bytes(w->d, w->t, w->row, u->cols) : 0;
+    return (size_t)(at - (const char *)w->panels) + inside;
+}
+
+// Adds bytes to the staging buffer, at most up to the block's end; returns how many it took.
+static size_t stage_bytes(struct weights *w, const uint8_t *bytes, size_t len, size_t wanted)
+{
+    size_t take = MIN(len, wanted);
     memcpy(w->stage + w->staged, bytes, take);
     w->staged += take;
-    if (w->staged == block_bytes) {
+    if (take == wanted) {
         w->staged = 0;
-        pack_block(w, w->stage, rows);
+        pack_block(w, w->stage);
     }
     return take;
 }
@@ -237,32 +390,26 @@ enum err weights_feed(struct weights *w, const void *bytes, size_t len, struct w
         return why_set(why, ERR_NOMEM, "weights: out of memory");
     }
     const uint8_t *p = bytes;
-    size_t left = len;
-    while (left > 0) {
-        const struct unit *u = &w->units[w->unit];
-        size_t rows = MIN(block_rows(w, u), u->rows - w->row);
-        size_t block_bytes = rows * u->cols * dtype_size(w->t);
-        size_t took = block_bytes;
-        if (w->staged == 0 && left >= block_bytes && (uintptr_t)p % sizeof(float) == 0) {
-            pack_block(w, p, rows);
+    for (size_t left = len; left > 0;) {
+        size_t took = weights_wants(w);
+        if (w->staged == 0 && left >= took && (uintptr_t)p % sizeof(float) == 0) {
+            pack_block(w, p);
         } else {
             if (w->stage == NULL && (w->stage = malloc(w->stage_bytes)) == NULL) {
                 return why_set(why, ERR_NOMEM, "weights: no memory for a block of %zu bytes",
                                w->stage_bytes);
             }
-            took = stage_bytes(w, p, left, block_bytes, rows);
+            took = stage_bytes(w, p, left, took);
         }
+        digest_more(w, p, took, packed_so_far(w));
         p += took;
         left -= took;
+        w->fed += took;
     }
-    if (len > 0) {
-        hash_update(w->hash, bytes, len);
-    }
-    w->fed += len;
     return ERR_OK;
 }
 
-enum err weights_end(struct weights *w, struct hash128 *hash, struct why *why)
+enum err weights_end_forward(struct weights *w, struct hash128 *hash, struct why *why)
 {
     if (w->fed != w->blob_bytes) {
         return why_set(why, ERR_CORRUPT, "weights: %zu of %zu bytes came", w->fed, w->blob_bytes);
@@ -276,6 +423,26 @@ enum err weights_end(struct weights *w, struct hash128 *hash, struct why *why)
     return ERR_OK;
 }
 
+void weights_transpose(struct weights *w)
+{
+    for (size_t i = 0; w->for_training && !w->transposed && i < w->n_units; i++) {
+        const struct matrix *m = w->units[i].matrix;
+        if (m != NULL && m->packed_t != NULL) {
+            w->d->ops->transpose(w->d, w->t, m->rows, m->cols, m->packed, m->packed_t);
+        }
+    }
+    w->transposed = w->for_training;
+}
+
+enum err weights_end(struct weights *w, struct hash128 *hash, struct why *why)
+{
+    enum err e = weights_end_forward(w, hash, why);
+    if (e == ERR_OK) {
+        weights_transpose(w);
+    }
+    return e;
+}
+
 size_t weights_blob_bytes(const struct model_config *c, enum dtype t)
 {
     struct dims n = dims_of(c);
@@ -286,16 +453,16 @@ size_t weights_blob_bytes(const struct model_config *c, enum dtype t)
 size_t weights_memory(const struct model_config *c, enum dtype t, bool for_training)
 {
     struct dims n = dims_of(c);
-    struct layer_weights layers[1];
-    struct weights w = {.t = t, .for_training = for_training, .dim = n, .layers = layers};
+    struct layer_weights layer;
+    struct weights w = {
+        .t = t, .for_training = for_training, .tied = c->tied, .dim = n, .layers = &layer};
+    struct slabs none = {0}, one = {0};
     w.dim.L = 0;
-    struct slab ends = {0};
-    layout(&w, &ends, c->tied);
+    layout(&w, &none);
     w.dim.L = 1;
-    struct slab one = {0};
-    layout(&w, &one, c->tied);
-    size_t widest = MAX(MAX(n.V, 2 * n.F), n.W);
-    size_t stage = MAX((for_training ? widest : MIN(widest, BLOCK_ROWS)) * n.C,
-                       (for_training ? n.C : MIN(n.C, BLOCK_ROWS)) * MAX(n.F, n.Q));
-    return sizeof w + ends.used + n.L * (one.used - ends.used) + stage * dtype_size(t);
+    layout(&w, &one);
+    size_t widest = MIN(MAX(MAX(n.V, 2 * n.F), n.W), (size_t)BLOCK_ROWS);
+    size_t stage = MAX(widest * n.C, MIN(n.C, (size_t)BLOCK_ROWS) * MAX(n.F, n.Q));
+    size_t back = none.back.used + n.L * (one.back.used - none.back.used);
+    return sizeof w + weights_panel_bytes(NULL, c, t) + back + stage * dtype_size(t);
 }

@@ -48,6 +48,8 @@ const char *msg_type_name(enum msg_type t)
         [MSG_WEIGHTS_CHUNK] = "WEIGHTS_CHUNK",
         [MSG_WAIT_VERSION] = "WAIT_VERSION",
         [MSG_VERSION] = "VERSION",
+        [MSG_FIND_WEIGHTS] = "FIND_WEIGHTS",
+        [MSG_WEIGHTS_FOUND] = "WEIGHTS_FOUND",
     };
     return (unsigned)t < MSG_TYPE_COUNT ? names[t] : "UNKNOWN";
 }
@@ -63,6 +65,7 @@ enum msg_type msg_reply_type(enum msg_type request)
         [MSG_HEARTBEAT] = MSG_HEARTBEAT_REPLY,
         [MSG_FETCH_WEIGHTS] = MSG_WEIGHTS_CHUNK,
         [MSG_WAIT_VERSION] = MSG_VERSION,
+        [MSG_FIND_WEIGHTS] = MSG_WEIGHTS_FOUND,
     };
     return (unsigned)request < MSG_TYPE_COUNT ? replies[request] : MSG_NONE;
 }

@@ -13,6 +13,7 @@
 //     SUBMIT_SAMPLE, _VERDICT       ACK
 //     HEARTBEAT                     HEARTBEAT_REPLY
 //     FETCH_WEIGHTS                 WEIGHTS_CHUNK
+//     FIND_WEIGHTS                  WEIGHTS_FOUND
 //   "wait" endpoint (parks ≤ 15 s)
 //     LEASE_GENERATE                GENERATE_WORK (maybe empty)
 //     LEASE_SCORE                   SCORE_WORK (maybe empty)
@@ -46,6 +47,8 @@ enum msg_type {
     MSG_WEIGHTS_CHUNK,
     MSG_WAIT_VERSION,
     MSG_VERSION,
+    MSG_FIND_WEIGHTS,
+    MSG_WEIGHTS_FOUND,
     MSG_TYPE_COUNT,
 };
 
@@ -258,6 +261,23 @@ struct msg_version {
     uint64_t newest_version;
 };
 
+// Where the weights of a version are: always in chunks, and perhaps in a slab for actors on the
+// learner's machine (model/weightslab.h).
+struct msg_find_weights {
+    struct msg_incarnation incarnation;
+    uint64_t version;
+};
+
+struct msg_weights_found {
+    uint64_t version;
+    struct hash128 weights_hash;
+    // Unix time in microseconds at which the optimiser was done with it; 0 = not known. For figures.
+    uint64_t updated_us;
+    uint64_t slab_pid;    // of the learner, as it sees itself; 0 = there is no slab
+    uint32_t slab_fd;
+    struct hash128 slab_owner;    // what the slab says of its writer
+};
+
 struct msg {
     enum msg_type type;
     uint64_t request_id;
@@ -278,6 +298,8 @@ struct msg {
         struct msg_weights_chunk weights_chunk;
         struct msg_wait_version wait_version;
         struct msg_version version;
+        struct msg_find_weights find_weights;
+        struct msg_weights_found weights_found;
     };
     void *arena;    // decoded messages only
 };

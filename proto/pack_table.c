@@ -252,6 +252,20 @@ static const struct pack_field version_fields[] = {
     U64(3, msg_version, newest_version),
 };
 
+static const struct pack_field find_weights_fields[] = {
+    BYTES16(3, msg_find_weights, incarnation),
+    U64(4, msg_find_weights, version),
+};
+
+static const struct pack_field weights_found_fields[] = {
+    U64(3, msg_weights_found, version),
+    BYTES16(4, msg_weights_found, weights_hash),
+    U64(5, msg_weights_found, updated_us),
+    U64(6, msg_weights_found, slab_pid),
+    U32(7, msg_weights_found, slab_fd, PACK_ANY, INT32_MAX),
+    BYTES16(8, msg_weights_found, slab_owner),
+};
+
 // ---- what no single field shows ----
 static enum err sample_check(const void *p, struct why *why)
 {
@@ -311,6 +325,8 @@ const struct pack_table *pack_table_of(uint32_t type)
         [MSG_WEIGHTS_CHUNK] = TABLE(msg_weights_chunk, weights_chunk_fields, chunk_check),
         [MSG_WAIT_VERSION] = TABLE(msg_wait_version, wait_version_fields, NULL),
         [MSG_VERSION] = TABLE(msg_version, version_fields, NULL),
+        [MSG_FIND_WEIGHTS] = TABLE(msg_find_weights, find_weights_fields, NULL),
+        [MSG_WEIGHTS_FOUND] = TABLE(msg_weights_found, weights_found_fields, NULL),
     };
     return type < MSG_TYPE_COUNT && tables[type].fields != NULL ? &tables[type] : NULL;
 }

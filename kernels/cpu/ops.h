@@ -85,8 +85,8 @@ void cpu_copy(struct device *d, void *dst, const void *src, size_t bytes);
 void cpu_zero(struct device *d, void *dst, size_t bytes);
 size_t cpu_packed_bytes(enum dtype t, size_t N, size_t K);
 void cpu_pack(struct device *d, enum dtype t, size_t N, size_t K, const void *w, void *packed);
-void cpu_pack_transposed(struct device *d, enum dtype t, size_t N, size_t K, const void *w,
-                         void *packed);
+void cpu_transpose(struct device *d, enum dtype t, size_t N, size_t K, const void *packed,
+                   void *packed_t);
 
 void OP(embed)(struct device *d, enum dtype t, size_t R, size_t V, size_t C, const void *packed,
                const int32_t *ids, float *out);

@@ -1,85 +1,198 @@
-// pack.c: weights into panels of 16 output columns, the layout that gemm and embed read.
+// pack.c: weights into panels of 16 output columns, the layout that gemm and embed read, and from
+// these panels into those of W^T, which backward reads.
 //
 // f32: panel p is (K, 16): w[16 p + lane][k] at k * 16 + lane. bf16: words of two, (K / 2, 16): k
 // even in the low half, k + 1 in the high half, an odd K ending with a zero. Columns past N are
-// zeros. The panel is written in order; the transposed form reads rows of W in stretches of several
-// panels, since there the stretch is what is contiguous. Not compiled per instruction set: it moves
-// bytes.
+// zeros.
+//
+// In memory two bf16 of one row already stand as such a word, so packing either type is turning a
+// matrix of words by 90 degrees, 4 x 4 words at a time; odd depths and the last panel's missing
+// columns go word by word. W^T is made from the panels and not from W: a tile of 16 x 16 elements is
+// one contiguous piece in both, so nothing is read or written in smaller parts than eight cache
+// lines. Panels are independent, tiles too: the threads share nothing but the work.
+//
+// Not compiled per instruction set: it moves bytes, and vectors of 16 bytes, which every machine
+// has, keep up with memory.
 
 #include "kernels/cpu/ops.h"
 
 #include <string.h>
 
-enum { PANEL = 16, PANELS_PER_TASK = 4 };
+enum { PANEL = 16, PANELS_PER_TASK = 4, TILE_WORDS = PANEL * PANEL };
+
+typedef uint32_t words4 __attribute__((vector_size(16)));
+typedef uint16_t halves8 __attribute__((vector_size(16)));
+
+static inline words4 load4(const void *p)
+{
+    words4 v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+static inline void store4(void *p, words4 v)
+{
+    memcpy(p, &v, sizeof v);
+}
+
+// to[i * PANEL + j] = from[j][i] for i, j = 0 .. 3; row j starts `stride` bytes after row j - 1.
+static inline void turn4(const char *from, size_t stride, uint32_t *to)
+{
+    words4 a = load4(from), b = load4(from + stride);
+    words4 c = load4(from + 2 * stride), d = load4(from + 3 * stride);
+    words4 ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+    words4 ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    words4 cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+    words4 cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    store4(to, __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5));
+    store4(to + PANEL, __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7));
+    store4(to + (size_t)2 * PANEL, __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5));
+    store4(to + (size_t)3 * PANEL, __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7));
+}
+
+// ---- W into panels
 
 struct pack_args {
     enum dtype t;
-    bool transposed;
-    size_t N, K;      // of the packed matrix: N output columns, K reduced
-    size_t stride;    // elements between rows of w
+    size_t N, K;
     const char *w;
     char *packed;
 };
 
+// Words of a panel in depth: pairs of bf16, or single f32.
+static size_t depth_words(enum dtype t, size_t K)
+{
+    return t == DTYPE_BF16 ? (K + 1) / 2 : K;
+}
+
 size_t cpu_packed_bytes(enum dtype t, size_t N, size_t K)
 {
-    size_t depth = t == DTYPE_BF16 ? K + K % 2 : K;
-    return cpu_div_up(N, PANEL) * PANEL * depth * dtype_size(t);
+    return cpu_div_up(N, PANEL) * PANEL * depth_words(t, K) * sizeof(uint32_t);
 }
 
-// Element (n, k) of the packed matrix as bits.
-static uint32_t element(const struct pack_args *a, size_t n, size_t k)
+// The word at depth `step` of row n.
+static uint32_t word_of(const struct pack_args *a, size_t n, size_t step)
 {
-    size_t at = a->transposed ? k * a->stride + n : n * a->stride + k;
+    uint32_t word = 0;
     if (a->t == DTYPE_F32) {
-        uint32_t u;
-        memcpy(&u, a->w + at * 4, 4);
-        return u;
+        memcpy(&word, a->w + (n * a->K + step) * sizeof(float), sizeof word);
+    } else {
+        size_t elements = MIN(a->K - 2 * step, (size_t)2);    // an odd depth ends with one
+        memcpy(&word, a->w + (n * a->K + 2 * step) * sizeof(uint16_t), elements * sizeof(uint16_t));
     }
-    uint16_t h;
-    memcpy(&h, a->w + at * 2, 2);
-    return h;
+    return word;
 }
 
-static void pack_step(const struct pack_args *a, size_t p, size_t k, uint32_t *to)
+static void pack_panel(const struct pack_args *a, size_t p)
 {
-    size_t first = p * PANEL, n = MIN(a->N - first, (size_t)PANEL);
-    uint32_t word[PANEL] = {0};
-    for (size_t i = 0; i < n; i++) {
-        word[i] = element(a, first + i, k);
-    }
-    if (a->t == DTYPE_BF16 && k + 1 < a->K) {
-        for (size_t i = 0; i < n; i++) {
-            word[i] |= element(a, first + i, k + 1) << 16;
+    size_t depth = depth_words(a->t, a->K), first = p * PANEL, step = 0;
+    size_t columns = MIN(a->N - first, (size_t)PANEL), row_bytes = a->K * dtype_size(a->t);
+    uint32_t *panel = (uint32_t *)(void *)a->packed + p * depth * PANEL;
+    const char *rows = a->w + first * row_bytes;
+    if (columns == PANEL && row_bytes == depth * sizeof(uint32_t)) {
+        for (; step + 4 <= depth; step += 4) {
+            for (size_t lane = 0; lane < PANEL; lane += 4) {
+                turn4(rows + lane * row_bytes + step * sizeof(uint32_t), row_bytes,
+                      panel + step * PANEL + lane);
+            }
         }
     }
-    memcpy(to, word, sizeof word);
+    for (; step < depth; step++) {
+        for (size_t lane = 0; lane < PANEL; lane++) {
+            panel[step * PANEL + lane] = lane < columns ? word_of(a, first + lane, step) : 0;
+        }
+    }
 }
 
 static void pack_task(void *arg, size_t chunk, int thread)
 {
     (void)thread;
     const struct pack_args *a = arg;
-    size_t panel_bytes = cpu_packed_bytes(a->t, PANEL, a->K), step = a->t == DTYPE_BF16 ? 2 : 1;
-    size_t first = chunk * PANELS_PER_TASK;
-    size_t end = MIN(cpu_div_up(a->N, PANEL), first + PANELS_PER_TASK);
-    for (size_t k = 0; k < a->K; k += step) {
-        for (size_t p = first; p < end; p++) {
-            uint32_t *panel = (uint32_t *)(void *)(a->packed + p * panel_bytes);
-            pack_step(a, p, k, panel + k / step * PANEL);
-        }
+    size_t end = MIN(cpu_div_up(a->N, PANEL), (chunk + 1) * PANELS_PER_TASK);
+    for (size_t p = chunk * PANELS_PER_TASK; p < end; p++) {
+        pack_panel(a, p);
     }
 }
 
 void cpu_pack(struct device *d, enum dtype t, size_t N, size_t K, const void *w, void *packed)
 {
-    struct pack_args a = {t, false, N, K, K, w, packed};
+    struct pack_args a = {t, N, K, w, packed};
     cpu_run(d, cpu_div_up(cpu_div_up(N, PANEL), PANELS_PER_TASK), pack_task, &a);
 }
 
-void cpu_pack_transposed(struct device *d, enum dtype t, size_t N, size_t K, const void *w,
-                         void *packed)
+// ---- panels of W into panels of W^T
+
+struct turn_args {
+    enum dtype t;
+    size_t N, K;    // of W
+    const uint32_t *packed;
+    uint32_t *packed_t;
+};
+
+// One tile: `in` has the words (k, k + 1) of 16 columns n, `out` gets the words (n, n + 1) of 16
+// columns k. Eight rows of 16 words each.
+static void turn_tile_bf16(const uint32_t *in, uint32_t *out)
 {
-    struct pack_args a = {t, true, K, N, K, w, packed};
-    cpu_run(d, cpu_div_up(cpu_div_up(K, PANEL), PANELS_PER_TASK), pack_task, &a);
+    for (size_t j = 0; j < PANEL / 2; j += 2) {
+        for (size_t g = 0; g < PANEL; g += 4) {
+            halves8 a = (halves8)load4(in + j * PANEL + g);
+            halves8 b = (halves8)load4(in + (j + 1) * PANEL + g);
+            words4 x = (words4)__builtin_shufflevector(a, a, 0, 2, 1, 3, 4, 6, 5, 7);
+            words4 y = (words4)__builtin_shufflevector(b, b, 0, 2, 1, 3, 4, 6, 5, 7);
+            store4(out + g / 2 * PANEL + 2 * j, __builtin_shufflevector(x, y, 0, 1, 4, 5));
+            store4(out + (g / 2 + 1) * PANEL + 2 * j, __builtin_shufflevector(x, y, 2, 3, 6, 7));
+        }
+    }
+}
+
+static void turn_tile_f32(const uint32_t *in, uint32_t *out)
+{
+    for (size_t k = 0; k < PANEL; k += 4) {
+        for (size_t n = 0; n < PANEL; n += 4) {
+            turn4((const char *)(in + k * PANEL + n), PANEL * sizeof *in, out + n * PANEL + k);
+        }
+    }
+}
+
+// Tile (p, q): columns 16 p … of W, depth 16 q …; at the edges rows are missing in either.
+static void turn_tile(const struct turn_args *a, size_t p, size_t q)
+{
+    size_t step = depth_words(a->t, PANEL);    // rows of words in a tile
+    size_t in_depth = depth_words(a->t, a->K), out_depth = depth_words(a->t, a->N);
+    size_t in_rows = MIN(in_depth - q * step, step), out_rows = MIN(out_depth - p * step, step);
+    const uint32_t *in = a->packed + (p * in_depth + q * step) * PANEL;
+    uint32_t *out = a->packed_t + (q * out_depth + p * step) * PANEL;
+    uint32_t whole_in[TILE_WORDS], whole_out[TILE_WORDS];
+    bool edge = in_rows < step || out_rows < step;
+    if (edge) {
+        memset(whole_in, 0, sizeof whole_in);
+        memcpy(whole_in, in, in_rows * PANEL * sizeof *in);
+    }
+    if (a->t == DTYPE_BF16) {
+        turn_tile_bf16(edge ? whole_in : in, edge ? whole_out : out);
+    } else {
+        turn_tile_f32(edge ? whole_in : in, edge ? whole_out : out);
+    }
+    if (edge) {
+        memcpy(out, whole_out, out_rows * PANEL * sizeof *out);
+    }
+}
+
+static void turn_task(void *arg, size_t chunk, int thread)
+{
+    (void)thread;
+    const struct turn_args *a = arg;
+    size_t end = MIN(cpu_div_up(a->N, PANEL), (chunk + 1) * PANELS_PER_TASK);
+    for (size_t q = 0; q < cpu_div_up(a->K, PANEL); q++) {
+        for (size_t p = chunk * PANELS_PER_TASK; p < end; p++) {
+            turn_tile(a, p, q);
+        }
+    }
+}
+
+void cpu_transpose(struct device *d, enum dtype t, size_t N, size_t K, const void *packed,
+                   void *packed_t)
+{
+    struct turn_args a = {t, N, K, packed, packed_t};
+    cpu_run(d, cpu_div_up(cpu_div_up(N, PANEL), PANELS_PER_TASK), turn_task, &a);
 }

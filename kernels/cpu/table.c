@@ -8,6 +8,7 @@
 
 const struct device_ops OP(table) = {
     .numerics_id = "cpu-f32-1",
+    .unified = true,
     .alloc = cpu_alloc,
     .release = cpu_release,
     .upload = cpu_upload,
@@ -16,7 +17,7 @@ const struct device_ops OP(table) = {
     .zero = cpu_zero,
     .packed_bytes = cpu_packed_bytes,
     .pack = cpu_pack,
-    .pack_transposed = cpu_pack_transposed,
+    .transpose = cpu_transpose,
     .embed = OP(embed),
     .rmsnorm = OP(rmsnorm),
     .gemm = OP(gemm),

@@ -14,6 +14,7 @@
 // In the order of struct device_ops.
 static const struct device_ops cuda_table = {
     .numerics_id = "cuda-f32-1",
+    .unified = false,
     .alloc = cuda_alloc,
     .release = cuda_release,
     .upload = cuda_upload,
@@ -22,7 +23,7 @@ static const struct device_ops cuda_table = {
     .zero = cuda_zero,
     .packed_bytes = cuda_packed_bytes,
     .pack = cuda_pack,
-    .pack_transposed = cuda_pack_transposed,
+    .transpose = cuda_transpose,
     .embed = cuda_embed,
     .rmsnorm = cuda_rmsnorm,
     .gemm = cuda_gemm,

@@ -58,8 +58,8 @@ void cuda_copy(struct device *d, void *dst, const void *src, size_t bytes);
 void cuda_zero(struct device *d, void *dst, size_t bytes);
 size_t cuda_packed_bytes(enum dtype t, size_t N, size_t K);
 void cuda_pack(struct device *d, enum dtype t, size_t N, size_t K, const void *w, void *packed);
-void cuda_pack_transposed(struct device *d, enum dtype t, size_t N, size_t K, const void *w,
-                          void *packed);
+void cuda_transpose(struct device *d, enum dtype t, size_t N, size_t K, const void *packed,
+                    void *packed_t);
 // ---- gemm.cu
 void cuda_gemm(struct device *d, enum dtype t, enum gemm_mode mode, size_t R, size_t N, size_t K,
                const float *x, size_t ldx, const void *packed, float *out, size_t ldo);

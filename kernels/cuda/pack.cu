@@ -55,20 +55,18 @@ size_t cuda_packed_bytes(enum dtype t, size_t N, size_t K)
     return div_up(N, PANEL) * PANEL * depth * width;
 }
 
-// Rows `first` to `first + n` of a host matrix (rows, width). Packed plainly, rows are output
-// columns; transposed, they are steps of the reduction.
+// Rows `first` to `first + n` of W (N, K), a multiple of 16 before them.
 struct pack_args {
     bool bf16;
-    size_t first, n, rows, width;
-    size_t words;          // to write
-    size_t panel_words;    // of a whole panel
-    const void *w;         // (n, width)
-    uint32_t *packed;
+    size_t n, K;
+    size_t words, panel_words;    // to write; of a whole panel
+    const void *w;                // (n, K)
+    uint32_t *packed;             // the panel of the first row
 };
 
-DEVICE uint32_t element(const struct pack_args *a, size_t row, size_t column)
+DEVICE uint32_t element(const struct pack_args *a, size_t row, size_t k)
 {
-    size_t at = row * a->width + column;
+    size_t at = row * a->K + k;
     return a->bf16 ? ((const uint16_t *)a->w)[at] : ((const uint32_t *)a->w)[at];
 }
 
@@ -78,70 +76,88 @@ KERNEL(pack, struct pack_args, THREADS)
     if (i >= a->words) {
         return;
     }
-    size_t panel = i / a->panel_words, step = i % a->panel_words / PANEL;
-    size_t row = panel * PANEL + i % PANEL;
+    size_t step = i % a->panel_words / PANEL;
+    size_t row = i / a->panel_words * PANEL + i % PANEL;
     uint32_t word = 0;
     if (row < a->n && a->bf16) {
         word = element(a, row, 2 * step);
-        word |= 2 * step + 1 < a->width ? element(a, row, 2 * step + 1) << 16 : 0;
+        word |= 2 * step + 1 < a->K ? element(a, row, 2 * step + 1) << 16 : 0;
     } else if (row < a->n) {
         word = element(a, row, step);
     }
-    a->packed[(a->first / PANEL) * a->panel_words + i] = word;
+    a->packed[i] = word;
 }
 
-KERNEL(pack_transposed, struct pack_args, THREADS)
+static size_t depth_words(enum dtype t, size_t K)
 {
-    size_t i = global_index(THREADS), steps = a->bf16 ? (a->n + 1) / 2 : a->n;
-    if (i >= a->words) {
-        return;
-    }
-    size_t panel = i / (steps * PANEL), step = i / PANEL % steps;
-    size_t column = panel * PANEL + i % PANEL;
-    uint32_t word = 0;
-    if (column < a->width && a->bf16) {
-        word = element(a, 2 * step, column);
-        word |= 2 * step + 1 < a->n ? element(a, 2 * step + 1, column) << 16 : 0;
-    } else if (column < a->width) {
-        word = element(a, step, column);
-    }
-    size_t before = a->bf16 ? a->first / 2 : a->first;
-    a->packed[panel * a->panel_words + (before + step) * PANEL + i % PANEL] = word;
-}
-
-static void pack_rows(struct device *d, enum dtype t, bool transposed, size_t rows, size_t width,
-                      const void *w, void *packed)
-{
-    struct cuda_device *c = cuda_of(d);
-    bool bf16 = t == DTYPE_BF16;
-    size_t row_bytes = width * (bf16 ? 2 : 4);
-    size_t most = div_up(STAGE_BYTES / row_bytes + 1, PANEL) * PANEL;    // keeps panels and pairs
-    size_t chunk = rows < most ? rows : most;
-    void *stage = cuda_scratch(c, chunk * row_bytes);
-    size_t depth = transposed ? rows : width;
-    size_t panel_words = (bf16 ? (depth + 1) / 2 : depth) * PANEL;
-    for (size_t r = 0; r < rows; r += chunk) {
-        size_t n = rows - r < chunk ? rows - r : chunk;
-        struct pack_args a = {bf16, r, n, rows, width, 0, panel_words, stage, (uint32_t *)packed};
-        rt_put(c, stage, (const char *)w + r * row_bytes, n * row_bytes);
-        if (transposed) {
-            a.words = div_up(width, PANEL) * PANEL * (bf16 ? (n + 1) / 2 : n);
-            LAUNCH(c, pack_transposed, div_up(a.words, THREADS), THREADS, 0, a);
-        } else {
-            a.words = div_up(n, PANEL) * panel_words;
-            LAUNCH(c, pack, div_up(a.words, THREADS), THREADS, 0, a);
-        }
-    }
-    rt_finish(c);    // another device of this process may read them next
+    return t == DTYPE_BF16 ? (K + 1) / 2 : K;
 }
 
 void cuda_pack(struct device *d, enum dtype t, size_t N, size_t K, const void *w, void *packed)
 {
-    pack_rows(d, t, false, N, K, w, packed);
+    struct cuda_device *c = cuda_of(d);
+    size_t row_bytes = K * (t == DTYPE_BF16 ? 2 : 4);
+    size_t most = div_up(STAGE_BYTES / row_bytes + 1, PANEL) * PANEL;
+    size_t chunk = N < most ? N : most;
+    void *stage = cuda_scratch(c, chunk * row_bytes);
+    for (size_t r = 0; r < N; r += chunk) {
+        size_t n = N - r < chunk ? N - r : chunk;
+        struct pack_args a = {t == DTYPE_BF16, n, K, 0, depth_words(t, K) * PANEL, stage, NULL};
+        a.words = div_up(n, PANEL) * a.panel_words;
+        a.packed = (uint32_t *)packed + r / PANEL * a.panel_words;
+        rt_put(c, stage, (const char *)w + r * row_bytes, n * row_bytes);
+        LAUNCH(c, pack, div_up(a.words, THREADS), THREADS, 0, a);
+    }
+    rt_finish(c);    // another device of this process may read them next
 }
 
-void cuda_pack_transposed(struct device *d, enum dtype t, size_t N, size_t K, const void *w,
-                          void *packed)
+// ---- panels of W into panels of W^T
+struct turn_args {
+    bool bf16;
+    size_t N, K;    // of W
+    size_t words;
+    size_t panel_words, panel_words_t;
+    const uint32_t *packed;
+    uint32_t *packed_t;
+};
+
+// Element (n, k) of W as bits.
+DEVICE uint32_t packed_element(const struct turn_args *a, size_t n, size_t k)
 {
-    pack_rows(d, t, true, N, K, w, packed);
+    const uint32_t *panel = a->packed + n / PANEL * a->panel_words + n % PANEL;
+    if (!a->bf16) {
+        return panel[k * PANEL];
+    }
+    uint32_t pair = panel[k / 2 * PANEL];
+    return k % 2 == 0 ? pair & 0xffffu : pair >> 16;
+}
+
+KERNEL(transpose, struct turn_args, THREADS)
+{
+    size_t i = global_index(THREADS);
+    if (i >= a->words) {
+        return;
+    }
+    size_t step = i % a->panel_words_t / PANEL;
+    size_t k = i / a->panel_words_t * PANEL + i % PANEL;
+    uint32_t word = 0;
+    if (k < a->K && a->bf16) {
+        word = packed_element(a, 2 * step, k);
+        word |= 2 * step + 1 < a->N ? packed_element(a, 2 * step + 1, k) << 16 : 0;
+    } else if (k < a->K) {
+        word = packed_element(a, step, k);
+    }
+    a->packed_t[i] = word;
+}
+
+void cuda_transpose(struct device *d, enum dtype t, size_t N, size_t K, const void *packed,
+                    void *packed_t)
+{
+    struct turn_args a = {t == DTYPE_BF16,     N, K, 0, 0, 0, (const uint32_t *)packed,
+                          (uint32_t *)packed_t};
+    a.panel_words = depth_words(t, K) * PANEL;
+    a.panel_words_t = depth_words(t, N) * PANEL;
+    a.words = div_up(K, PANEL) * a.panel_words_t;
+    LAUNCH(cuda_of(d), transpose, div_up(a.words, THREADS), THREADS, 0, a);
+    rt_finish(cuda_of(d));    // as above
 }

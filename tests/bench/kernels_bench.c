@@ -259,8 +259,7 @@ static void bench_rest(struct device *d, const char *kind)
          o->rmsnorm(d, 512, HIDDEN, x, HIDDEN, w, 1e-5f, y, HIDDEN, NULL));
     TIME(kind, "swiglu 512 x 1536", o->swiglu(d, 512, FFN, x, y, FFN, y, FFN));
     TIME(kind, "pack 1536 x 576 bf16", o->pack(d, DTYPE_BF16, FFN, HIDDEN, host, packed));
-    TIME(kind, "pack_transposed 1536 x 576",
-         o->pack_transposed(d, DTYPE_BF16, FFN, HIDDEN, host, packed));
+    TIME(kind, "transpose 1536 x 576 bf16", o->transpose(d, DTYPE_BF16, FFN, HIDDEN, packed, y));
     struct adamw a = {1e-5f, 0.9f, 0.95f, 1e-8f, 0.0f, 0.1f, 0.05f, 1.0f};
     size_t n = (size_t)VOCAB * 16;
     TIME(kind, "adamw, 0.79 M elements",

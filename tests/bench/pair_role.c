@@ -167,7 +167,7 @@ static enum err update(struct train *t, struct why *why)
         .lr = 1e-8, .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .grad_clip = 1};
     double norm = optim_grad_norm(&t->optim, t->grads);
     optim_step(&t->optim, &h, optim_clip_scale(norm, h.grad_clip), t->masters, t->grads, DTYPE_BF16,
-               t->blob);
+               t->blob, NULL);
     struct hash128 hash;
     weights_begin(t->m.weights);
     enum err e = weights_feed(t->m.weights, t->blob, t->blob_bytes, why);

@@ -146,8 +146,7 @@ size_t kit_below(uint64_t seed, uint64_t i, size_t n)
     return rng_philox(seed, i, 7).v[0] % n;
 }
 
-static void *pack(struct device *d, enum dtype t, size_t N, size_t K, const float *w,
-                  float *rounded, bool transposed)
+void *kit_pack(struct device *d, enum dtype t, size_t N, size_t K, const float *w, float *rounded)
 {
     uint16_t *h = malloc(N * K * sizeof *h + 2);
     for (size_t i = 0; i < N * K; i++) {
@@ -157,26 +156,19 @@ static void *pack(struct device *d, enum dtype t, size_t N, size_t K, const floa
         }
     }
     const void *src = t == DTYPE_BF16 ? (const void *)h : (const void *)w;
-    void *p;
-    if (transposed) {
-        p = kit_alloc(d, d->ops->packed_bytes(t, K, N));
-        d->ops->pack_transposed(d, t, N, K, src, p);
-    } else {
-        p = kit_alloc(d, d->ops->packed_bytes(t, N, K));
-        d->ops->pack(d, t, N, K, src, p);
-    }
+    void *p = kit_alloc(d, d->ops->packed_bytes(t, N, K));
+    d->ops->pack(d, t, N, K, src, p);
     free(h);
     return p;
 }
 
-void *kit_pack(struct device *d, enum dtype t, size_t N, size_t K, const float *w, float *rounded)
-{
-    return pack(d, t, N, K, w, rounded, false);
-}
-
 void *kit_pack_transposed(struct device *d, enum dtype t, size_t N, size_t K, const float *w)
 {
-    return pack(d, t, N, K, w, NULL, true);
+    void *packed = kit_pack(d, t, N, K, w, NULL);
+    void *p = kit_alloc(d, d->ops->packed_bytes(t, K, N));
+    d->ops->transpose(d, t, N, K, packed, p);
+    d->ops->release(d, packed);
+    return p;
 }
 
 void kit_close_to(const char *what, size_t n, const float *got, const double *want, double tol,

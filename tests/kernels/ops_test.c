@@ -65,10 +65,47 @@ static void gemm_is_the_product(void **state)
     kit_on_every_kind(gemm_of);
 }
 
-// dX = dY W uses the same gemm on the transposed packing: (N, K) packed as (K, N).
+// Actors read panels that a learner packed, and backward reads panels made from panels: the layout
+// is a contract between ops and processes, not one op's business.
+static void layout_of(struct device *d)
+{
+    for (size_t i = 0; i < 16; i++) {
+        size_t N = 1 + kit_below(5, i, 70), K = i < 4 ? 16 * (1 + i) : 1 + kit_below(6, i, 70);
+        size_t panels = (N + 15) / 16, words = (K + 1) / 2;
+        float *w = malloc(N * K * sizeof *w);
+        kit_fill(w, N * K, i, 1.0f);
+        void *packed_bf16 = kit_pack(d, DTYPE_BF16, N, K, w, NULL);
+        void *packed_f32 = kit_pack(d, DTYPE_F32, N, K, w, NULL);
+        uint32_t *bf16 = kit_get_bytes(d, packed_bf16, panels * words * 64);
+        float *f32 = kit_get(d, packed_f32, panels * K * 16);
+        assert_int_equal(d->ops->packed_bytes(DTYPE_BF16, N, K), panels * words * 64);
+        assert_int_equal(d->ops->packed_bytes(DTYPE_F32, N, K), panels * K * 64);
+        for (size_t n = 0; n < panels * 16; n++) {
+            for (size_t k = 0; k < 2 * words; k++) {
+                float x = n < N && k < K ? w[n * K + k] : 0;
+                uint32_t word = bf16[(n / 16 * words + k / 2) * 16 + n % 16];
+                assert_int_equal(k % 2 ? word >> 16 : word & 0xffff, bf16_from_f32(x));
+                assert_true(k >= K || f32[(n / 16 * K + k) * 16 + n % 16] == x);
+            }
+        }
+        d->ops->release(d, packed_bf16);
+        d->ops->release(d, packed_f32);
+        free(bf16);
+        free(f32);
+        free(w);
+    }
+}
+
+static void panels_stand_where_they_should(void **state)
+{
+    (void)state;
+    kit_on_every_kind(layout_of);
+}
+
+// dX = dY W uses the same gemm on the transposed panels: (N, K) packed as (K, N).
 static void transposed_of(struct device *d)
 {
-    for (size_t i = 0; i < 12; i++) {
+    for (size_t i = 0; i < 24; i++) {
         size_t N = 1 + kit_below(3, i, 70), K = 1 + kit_below(4, i, 70);
         enum dtype t = i % 2 == 0 ? DTYPE_BF16 : DTYPE_F32;
         float *w = malloc(N * K * sizeof *w), *wt = malloc(N * K * sizeof *wt);
@@ -91,7 +128,7 @@ static void transposed_of(struct device *d)
     }
 }
 
-static void packing_transposed_packs_the_transpose(void **state)
+static void transposed_panels_pack_the_transpose(void **state)
 {
     (void)state;
     kit_on_every_kind(transposed_of);
@@ -472,7 +509,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gemm_is_the_product),
-        cmocka_unit_test(packing_transposed_packs_the_transpose),
+        cmocka_unit_test(panels_stand_where_they_should),
+        cmocka_unit_test(transposed_panels_pack_the_transpose),
         cmocka_unit_test(embed_reads_the_rows_that_were_packed),
         cmocka_unit_test(rmsnorm_and_its_gradients),
         cmocka_unit_test(rope_turns_pairs_and_back),

@@ -242,7 +242,7 @@ static void adamw_agrees_with_reference(void **state)
                 host[i] = (float)grads[s * n + i];
             }
             d->ops->upload(d, g, host, n * sizeof *g);
-            optim_step(&o, &h, 1, p, g, DTYPE_F32, blob);
+            optim_step(&o, &h, 1, p, g, DTYPE_F32, blob, NULL);
             golden_flatten(json_object_get(json_array_get(steps, s), "params"), want, 64);
             for (size_t i = 0; i < n; i++) {
                 assert_close((double)blob[i], want[i], 1e-5, "params", s * 100 + i);
@@ -277,12 +277,12 @@ static void two_steps(struct device *d, size_t rows, size_t cols, enum dtype t, 
         host[i] = (float)(rng_f64(&r) - 0.5);
     }
     float *g = device_floats(d, n, host);
-    optim_step(&o, &ADAMW, 0.5, p, g, t, blob);
-    optim_step(&o, &ADAMW, 0.5, p, g, t, blob);
+    optim_step(&o, &ADAMW, 0.5, p, g, t, blob, NULL);
+    optim_step(&o, &ADAMW, 0.5, p, g, t, blob, NULL);
     assert_int_equal(o.steps, 2);
     d->ops->download(d, masters, p, n * sizeof *p);
     void *again = calloc(n, dtype_size(t));
-    assert_int_equal(optim_round(&o, p, t, again, NULL), ERR_OK);
+    assert_int_equal(optim_round(&o, p, t, again, NULL, NULL), ERR_OK);
     assert_memory_equal(again, blob, n * dtype_size(t));    // at start and in a step: the same bits
     free(again);
     d->ops->release(d, p);
@@ -346,7 +346,7 @@ static void norms_do_not_decay(void **state)
         assert_int_equal(optim_init(&o, d, &t.params, NULL), ERR_OK);
         assert_int_equal(optim_reserve(&o, NULL), ERR_OK);
         float *p = device_floats(d, 4, (const float[]){1, 1, 1, 1}), *g = device_floats(d, 4, NULL);
-        optim_step(&o, &ADAMW, 1, p, g, DTYPE_F32, blob);
+        optim_step(&o, &ADAMW, 1, p, g, DTYPE_F32, blob, NULL);
         assert_true(rows == 1 ? blob[0] == one : blob[0] < one);
         d->ops->release(d, p);
         d->ops->release(d, g);

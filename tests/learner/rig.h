@@ -13,6 +13,7 @@
 #include "common/rng.h"
 #include "learner/advantage.h"
 #include "learner/publish.h"
+#include "learner/publish_slab.h"
 #include "learner/trainer.h"
 #include "model/batch.h"
 #include "model/model.h"

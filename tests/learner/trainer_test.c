@@ -6,6 +6,9 @@
 
 #include "rig.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
+
 static void assert_same_hash(struct hash128 a, struct hash128 b)
 {
     char x[HASH_HEX_LEN + 1], y[HASH_HEX_LEN + 1];
@@ -14,19 +17,24 @@ static void assert_same_hash(struct hash128 a, struct hash128 b)
     assert_string_equal(x, y);
 }
 
-// Three steps of a run of its own; returns the hash of the last version.
-static struct hash128 three_steps(int threads, const struct conf *c)
+// Some steps of a run of its own; returns the hash of the last version.
+static struct hash128 some_steps(uint64_t n, int threads, const struct conf *c)
 {
     struct rig r;
     struct rollouts rolls;
     rig_open(&r, threads, c);
-    for (uint64_t i = 0; i < 3; i++) {
+    for (uint64_t i = 0; i < n; i++) {
         rig_roll(&r, i, &rolls);
         rig_step(&r, &rolls);
     }
     struct hash128 hash = r.hash;
     rig_close(&r);
     return hash;
+}
+
+static struct hash128 three_steps(int threads, const struct conf *c)
+{
+    return some_steps(3, threads, c);
 }
 
 // Recovery stands on this: the same batch from the same state gives the same weights.
@@ -40,6 +48,81 @@ static void one_thread_and_two_give_equal_weights(void **state)
 {
     (void)state;
     assert_same_hash(three_steps(1, NULL), three_steps(2, NULL));
+}
+
+// As an actor that never lets go: a shared lock on the newest version's slab, or -1.
+static int hold_newest(struct rig *r, struct publish_slabs *slabs)
+{
+    struct weightslab_name name;
+    struct hash128 hash;
+    char path[64];
+    if (!publish_slab_find(slabs, r->version, &name, &hash)) {
+        return -1;
+    }
+    assert_true(hash_equal(hash, r->hash));
+    (void)snprintf(path, sizeof path, "/proc/self/fd/%u", name.fd);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_int_equal(flock(fd, LOCK_SH | LOCK_NB), 0);
+    return fd;
+}
+
+// Where the panels stand must not show: not in a slab, not when readers hold every slab and the
+// trainer falls back to its own memory, not on the way back.
+static void slabs_change_no_bit(void **state)
+{
+    (void)state;
+    enum { WITHOUT = PUBLISH_SLABS, STEPS = PUBLISH_SLABS + 2 };
+    struct rig r;
+    struct rollouts rolls;
+    struct publish_slabs *slabs = NULL;
+    int held[STEPS];
+    rig_open(&r, 2, NULL);
+    MUST(publish_slabs_create(r.device, source_config(r.source), DTYPE_BF16, &slabs, &why));
+    trainer_share(r.trainer, slabs);
+    for (uint64_t i = 0; i < STEPS; i++) {
+        rig_roll(&r, i, &rolls);
+        struct train_result result = rig_step(&r, &rolls);
+        assert_true(result.compared_tokens > 0);
+        assert_int_equal(result.mismatched_tokens, 0);
+        held[i] = hold_newest(&r, slabs);
+        assert_int_equal(held[i] < 0, i == WITHOUT);
+        for (size_t k = 0; i == WITHOUT && k < WITHOUT; k++) {
+            close(held[k]);
+        }
+    }
+    close(held[STEPS - 1]);
+    struct hash128 hash = r.hash;
+    rig_close(&r);
+    publish_slabs_destroy(slabs);
+    assert_same_hash(hash, some_steps(STEPS, 1, NULL));
+}
+
+// A version without signal has the weights of the one before it and a slab of its own.
+static void a_step_without_signal_fills_a_slab(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct rollouts rolls;
+    struct publish_slabs *slabs = NULL;
+    struct weightslab_name name;
+    struct hash128 hash;
+    rig_open(&r, 1, NULL);
+    MUST(publish_slabs_create(r.device, source_config(r.source), DTYPE_BF16, &slabs, &why));
+    trainer_share(r.trainer, slabs);
+    rig_roll(&r, 1, &rolls);
+    for (size_t g = 0; g < RIG_GROUPS; g++) {
+        for (size_t s = 0; s < RIG_SAMPLES; s++) {
+            rolls.samples[g][s].advantage = 0;
+        }
+    }
+    struct hash128 before = r.hash;
+    rig_step(&r, &rolls);
+    assert_true(publish_slab_find(slabs, r.version, &name, &hash));
+    assert_same_hash(hash, before);
+    rig_roll(&r, 2, &rolls);
+    assert_int_equal(rig_step(&r, &rolls).mismatched_tokens, 0);
+    rig_close(&r);
+    publish_slabs_destroy(slabs);
 }
 
 static void the_hash_is_that_of_the_served_blob(void **state)
@@ -481,6 +564,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_step_run_again_gives_equal_weights),
         cmocka_unit_test(one_thread_and_two_give_equal_weights),
+        cmocka_unit_test(slabs_change_no_bit),
+        cmocka_unit_test(a_step_without_signal_fills_a_slab),
         cmocka_unit_test(the_hash_is_that_of_the_served_blob),
         cmocka_unit_test(fresh_samples_agree_bit_for_bit),
         cmocka_unit_test(a_flipped_weight_bit_is_noticed),

@@ -109,6 +109,17 @@ void gguf_put_i32s(struct gguf_maker *m, const char *key, const int32_t *values,
     put(&m->values, values, n * sizeof *values);
 }
 
+void gguf_put_f32s(struct gguf_maker *m, const char *key, const float *values, size_t n)
+{
+    put_array(m, key, GGUF_F32, n);
+    put(&m->values, values, n * sizeof *values);
+}
+
+void gguf_put_bool(struct gguf_maker *m, const char *key, bool value)
+{
+    gguf_put_raw(m, key, GGUF_BOOL, &(uint8_t){value}, 1);
+}
+
 void gguf_put_tensor(struct gguf_maker *m, const char *name, uint32_t type, uint32_t n_dims,
                      const uint64_t *dims, const void *bytes, size_t len)
 {

@@ -25,6 +25,8 @@ void gguf_put_f32(struct gguf_maker *m, const char *key, float value);
 void gguf_put_text(struct gguf_maker *m, const char *key, const char *value);
 void gguf_put_texts(struct gguf_maker *m, const char *key, const char *const *values, size_t n);
 void gguf_put_i32s(struct gguf_maker *m, const char *key, const int32_t *values, size_t n);
+void gguf_put_f32s(struct gguf_maker *m, const char *key, const float *values, size_t n);
+void gguf_put_bool(struct gguf_maker *m, const char *key, bool value);
 void gguf_put_tensor(struct gguf_maker *m, const char *name, uint32_t type, uint32_t n_dims,
                      const uint64_t *dims, const void *bytes, size_t len);
 void gguf_make(const struct gguf_maker *m, struct buf *file);    // file: initialised, empty

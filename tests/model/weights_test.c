@@ -48,6 +48,109 @@ static void weights_fed_in_any_pieces_are_the_same(void **state)
     tiny_fini(&t);
 }
 
+// Learner and actors compute from one slab: the panels must be the same wherever they stand, and
+// whoever takes them over from memory must be able to tell that they are.
+static void panels_in_memory_of_the_callers_are_the_same(void **state)
+{
+    (void)state;
+    struct tiny t;
+    struct texts x;
+    struct why why = {""};
+    struct hash128 hash;
+    for (int tied = 0; tied < 2; tied++) {
+        tiny_init(&t, tied, tied ? DTYPE_BF16 : DTYPE_F32, 8);
+        make_texts(&t, &x);
+        struct pool *pool = NULL;
+        assert_int_equal(pool_create(2, &pool, &why), ERR_OK);
+        struct device *d = open_device(pool);
+        struct model *m = make_model(d, &t.config, 0);
+        struct weights *own = tiny_weights(&t, d, false), *w = NULL, *reader = NULL;
+        size_t total = weights_blob_bytes(&t.config, t.t), bytes;
+        float want[LONG + SHORT], got[LONG + SHORT];
+        score_group(m, own, &x, 0, 2, want);
+
+        bytes = weights_panel_bytes(d, &t.config, t.t);
+        uint8_t *panels = aligned_alloc(64, (bytes + 63) / 64 * 64);
+        assert_non_null(panels);
+        memset(panels, 0, bytes);
+        assert_int_equal(weights_create_in(d, &t.config, t.t, true, panels, &w, &why), ERR_OK);
+        weights_begin(w);
+        size_t at = 0;
+        for (size_t n; (n = weights_wants(w)) > 0; at += n) {
+            assert_int_equal(weights_feed(w, (char *)t.blob + at, n, &why), ERR_OK);
+        }
+        assert_int_equal(at, total);
+        assert_int_equal(weights_end_forward(w, &hash, &why), ERR_OK);
+        assert_true(hash_equal(hash, hash_bytes(t.blob, total)));
+        score_group(m, w, &x, 0, 2, got);
+        assert_memory_equal(got, want, sizeof got);
+
+        assert_int_equal(weights_create_in(d, &t.config, t.t, false, panels, &reader, &why),
+                         ERR_OK);
+        score_group(m, reader, &x, 0, 2, got);
+        assert_memory_equal(got, want, sizeof got);
+        const struct weights_sums *sums = weights_fed_sums(w);
+        for (size_t i = 0; i < WEIGHTS_STRIPES; i++) {
+            assert_true(weights_sum(reader, i) == sums->stripe[i]);
+        }
+        for (size_t i = 0; i < bytes; i += 997) {
+            size_t piece = i >> 16;
+            panels[i] ^= 1;
+            assert_true(weights_sum(reader, piece % WEIGHTS_STRIPES) !=
+                        sums->stripe[piece % WEIGHTS_STRIPES]);
+            panels[i] ^= 1;
+        }
+
+        assert_int_equal(weights_place(w, NULL, &why), ERR_OK);
+        weights_begin(w);
+        assert_int_equal(weights_feed(w, t.blob, total, &why), ERR_OK);
+        assert_int_equal(weights_end(w, &hash, &why), ERR_OK);
+        memset(panels, 0xff, bytes);
+        score_group(m, w, &x, 0, 2, got);
+        assert_memory_equal(got, want, sizeof got);
+        weights_destroy(reader);
+        weights_destroy(w);
+        weights_destroy(own);
+        model_destroy(m);
+        device_close(d);
+        pool_destroy(pool);
+        free(panels);
+        tiny_fini(&t);
+    }
+}
+
+// Backward must never read what an earlier version left in the panels of W^T.
+static void weights_that_are_not_transposed_do_not_train(void **state)
+{
+    (void)state;
+    struct tiny t;
+    struct problem p;
+    struct why why = {""};
+    struct hash128 hash;
+    tiny_init(&t, true, DTYPE_BF16, 8);
+    small_problem(&p, &t);
+    struct device *d = open_device(NULL);
+    struct weights *w = tiny_weights(&t, d, true);
+    struct model *m = make_model(d, &t.config, 256);
+    struct batch b;
+    void *grads = NULL;
+    pack_problem(&p, &b);
+    assert_int_equal(d->ops->alloc(d, t.params.total * sizeof(float), &grads, &why), ERR_OK);
+    weights_begin(w);
+    assert_int_equal(weights_feed(w, t.blob, weights_blob_bytes(&t.config, t.t), &why), ERR_OK);
+    assert_int_equal(weights_end_forward(w, &hash, &why), ERR_OK);
+    assert_int_equal(model_train(m, w, &b, 1, fixed_coefficients, &p, grads, NULL, &why),
+                     ERR_INVALID);
+    weights_transpose(w);
+    assert_int_equal(model_train(m, w, &b, 1, fixed_coefficients, &p, grads, NULL, &why), ERR_OK);
+    d->ops->release(d, grads);
+    batch_fini(&b);
+    model_destroy(m);
+    weights_destroy(w);
+    device_close(d);
+    tiny_fini(&t);
+}
+
 static void a_blob_of_the_wrong_size_is_refused(void **state)
 {
     (void)state;
@@ -115,6 +218,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(weights_fed_in_any_pieces_are_the_same),
+        cmocka_unit_test(panels_in_memory_of_the_callers_are_the_same),
+        cmocka_unit_test(weights_that_are_not_transposed_do_not_train),
         cmocka_unit_test(a_blob_of_the_wrong_size_is_refused),
         cmocka_unit_test(weights_of_nan_still_draw_tokens_of_the_vocabulary),
     };

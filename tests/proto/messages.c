@@ -84,6 +84,8 @@ static struct msg example_request(enum msg_type type)
                                           T("work"), 250}};
     case MSG_FETCH_WEIGHTS:
         return (struct msg){.fetch_weights = {INCARNATION, 4, 4194304, 4194304}};
+    case MSG_FIND_WEIGHTS:
+        return (struct msg){.find_weights = {INCARNATION, 4}};
     case MSG_WAIT_VERSION:
         return (struct msg){.wait_version = {INCARNATION, 4, 15000}};
     default:
@@ -112,6 +114,8 @@ static struct msg example_reply(enum msg_type type)
         return (struct msg){.weights_chunk = {4, 10, 4, T("\1\2\3\0\5\6"), HASH, HASH}};
     case MSG_VERSION:
         return (struct msg){.version = {5}};
+    case MSG_WEIGHTS_FOUND:
+        return (struct msg){.weights_found = {4, HASH, 1700000000000000u, 4242, 17, HASH}};
     default:
         return (struct msg){.type = MSG_NONE};
     }
@@ -326,6 +330,13 @@ static void random_small(struct maker *k, struct msg *m)
         break;
     case MSG_VERSION:
         m->version = (struct msg_version){any64(k)};
+        break;
+    case MSG_FIND_WEIGHTS:
+        m->find_weights = (struct msg_find_weights){incarnation(k), any64(k)};
+        break;
+    case MSG_WEIGHTS_FOUND:
+        m->weights_found = (struct msg_weights_found){
+            any64(k), hash(k), any64(k), any64(k), rng_below(&k->r, INT32_MAX), hash(k)};
         break;
     default:
         CHECK(m->type == MSG_NONE);    // a type without a maker

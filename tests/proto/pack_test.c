@@ -324,7 +324,7 @@ static void what_is_no_message_is_refused(void **state)
     refused(BYTES("GET / HTTP/1.1\r\n"), ERR_CORRUPT, "is a non-negative integer, expected a map");
     refused(BYTES("\x80"), ERR_CORRUPT, "no header");
     refused(BYTES("\xc1"), ERR_CORRUPT, "0xc1");
-    refused(BYTES("\x84\0\x03\x01\x11\x02\x07\x03\x05"), ERR_CORRUPT, "type 17 is unknown");
+    refused(BYTES("\x84\0\x03\x01\x13\x02\x07\x03\x05"), ERR_CORRUPT, "type 19 is unknown");
     refused(BYTES("\x84\0\x03\x01\x00\x02\x07\x03\x05"), ERR_CORRUPT, "type 0 is unknown");
     refused(BYTES("\x84\x01\x10\x00\x01\x02\x07\x03\x05"), ERR_CORRUPT,
             "wire version: key 1 where 0 was expected");

@@ -102,7 +102,8 @@ static void a_flipped_weight_bit_is_noticed(void **state)
     struct process run = world_spawn(
         "caravan run run.yaml --set run_dir=flip --set actor.count=0 --set stop.steps=3 "
         "--set data.eval_n=0 --set rollout.staleness_max=0");
-    struct process actor = world_spawn("caravan-actor --connect ipc://proxy --threads 1 --kv-mb 8");
+    struct process actor =
+        world_spawn("caravan-actor --connect ipc://proxy --threads 1 --kv-mb 8 --slab off");
     assert_int_equal(uv_loop_init(&p.loop), 0);
     if (bus_server_create(&p.loop, "ipc://proxy", on_request, &p, &p.server, &why) ||
         bus_client_create(&p.loop, "ipc://flip/bus", &p.client, &why)) {
