@@ -48,6 +48,9 @@ static enum err unusable(cudaError_t e, struct why *why)
     int driver = 0, runtime = 0;
     (void)cudaDriverGetVersion(&driver);
     (void)cudaRuntimeGetVersion(&runtime);
+    if (driver == 0) {
+        return why_set(why, ERR_UNSUPPORTED, "device cuda: this machine has no NVIDIA driver");
+    }
     if (e == cudaErrorInsufficientDriver) {
         return why_set(why, ERR_UNSUPPORTED,
                        "device cuda: the driver knows CUDA %d.%d, this build needs %d.%d",
