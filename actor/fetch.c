@@ -138,6 +138,7 @@ static void on_found(void *arg, enum err e, const struct msg *reply, const char 
     if (e || reply->weights_found.version != f->version) {
         LOG_WARN("WEIGHTS_FIND_FAILED", "version=%llu cause=\"%s\"", (unsigned long long)f->version,
                  e ? text : "another version was found");
+        f->on_trouble(f->arg, "WEIGHTS_FIND_FAILED", e ? text : "another version was found");
         forget(f);
         return;
     }

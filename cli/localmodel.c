@@ -1,7 +1,7 @@
 // localmodel.c: source, tokenizer, device and weights put together.
 //
-// Tensors go from disk to packed weights one at a time, so that the peak is the packed model and
-// one tensor. Scratch for scoring grows with the longest sequence asked for.
+// Tensors go from disk to packed weights a few MiB at a time, so that the peak is the packed model and
+// little more. Scratch for scoring grows with the longest sequence asked for.
 #include "cli/localmodel.h"
 
 #include <stdlib.h>
@@ -63,66 +63,9 @@ void localmodel_close(struct localmodel *m)
     *m = (struct localmodel){0};
 }
 
-// Reads tensor i as type t: `x` has room for it as f32 and holds the result.
-static enum err read_as(const struct source *s, size_t i, enum dtype t, float *x, struct why *why)
+static enum err feed(void *weights, const void *bytes, size_t len, struct why *why)
 {
-    enum err e = source_read(s, i, x, why);
-    if (e || t == DTYPE_F32) {
-        return e;
-    }
-    unsigned char *to = (unsigned char *)x;    // narrowing in place: element k moves to the left
-    for (size_t k = 0; k < source_params(s)->params[i].count; k++) {
-        float value = x[k];
-        uint16_t narrow = bf16_from_f32(value);
-        memcpy(to + k * sizeof narrow, &narrow, sizeof narrow);
-    }
-    return ERR_OK;
-}
-
-static float *tensor_room(const struct source *s)
-{
-    size_t largest = 1;
-    for (size_t i = 0; i < source_params(s)->n; i++) {
-        largest = MAX(largest, source_params(s)->params[i].count);
-    }
-    return malloc(largest * sizeof(float));
-}
-
-enum err localmodel_flat(const struct source *s, enum dtype t, void **flat, struct why *why)
-{
-    const struct param_table *p = source_params(s);
-    float *room = tensor_room(s);
-    unsigned char *out = malloc(p->total * dtype_size(t));
-    enum err e = room && out ? ERR_OK : why_set(why, ERR_NOMEM, "no memory for the model");
-    for (size_t i = 0; !e && i < p->n; i++) {
-        e = read_as(s, i, t, room, why);
-        if (!e) {
-            memcpy(out + p->params[i].offset * dtype_size(t), room,
-                   p->params[i].count * dtype_size(t));
-        }
-    }
-    free(room);
-    if (e) {
-        free(out);
-        return e;
-    }
-    *flat = out;
-    return ERR_OK;
-}
-
-static enum err feed(struct localmodel *m, enum dtype t, struct why *why)
-{
-    const struct param_table *p = source_params(m->source);
-    struct hash128 hash;
-    float *room = tensor_room(m->source);
-    enum err e = room ? ERR_OK : why_set(why, ERR_NOMEM, "no memory for a tensor");
-    weights_begin(m->weights);
-    for (size_t i = 0; !e && i < p->n; i++) {
-        e = read_as(m->source, i, t, room, why);
-        e = e ? e : weights_feed(m->weights, room, p->params[i].count * dtype_size(t), why);
-    }
-    free(room);
-    return e ? e : weights_end(m->weights, &hash, why);
+    return weights_feed(weights, bytes, len, why);
 }
 
 enum err localmodel_load(struct localmodel *m, enum dtype t, int threads, struct why *why)
@@ -130,7 +73,12 @@ enum err localmodel_load(struct localmodel *m, enum dtype t, int threads, struct
     enum err e = pool_create(threads ? threads : pool_cores(), &m->pool, why);
     e = e ? e : device_open("cpu", m->pool, &m->device, why);
     e = e ? e : weights_create(m->device, source_config(m->source), t, false, &m->weights, why);
-    return e ? e : feed(m, t, why);
+    struct hash128 hash;
+    if (!e) {
+        weights_begin(m->weights);
+        e = source_stream(m->source, t, m->pool, feed, m->weights, why);
+    }
+    return e ? e : weights_end(m->weights, &hash, why);
 }
 
 static enum err reserve_rows(struct localmodel *m, size_t rows, struct why *why)

@@ -36,9 +36,6 @@ MUST_CHECK enum err localmodel_template(struct localmodel *m, const char *name_o
 MUST_CHECK enum err localmodel_load(struct localmodel *m, enum dtype t, int threads,
                                     struct why *why);
 void localmodel_close(struct localmodel *m);    // zeroed struct is fine
-// All weights as one flat blob of type t, in table order (free()).
-MUST_CHECK enum err localmodel_flat(const struct source *s, enum dtype t, void **flat,
-                                    struct why *why);
 // Log-probs of ids[1…n-1] given what stands before each. logp (n - 1) =.
 MUST_CHECK enum err localmodel_score(struct localmodel *m, const uint32_t *ids, size_t n,
                                      float temperature, float *logp, struct why *why);

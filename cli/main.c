@@ -13,7 +13,7 @@ static const struct {
     const struct command *commands[8];
 } groups[] = {
     {"train", {&cmd_run, &cmd_config, &cmd_tasks, &cmd_data}},
-    {"look", {&cmd_status, &cmd_top, &cmd_samples, &cmd_audit}},
+    {"look", {&cmd_status, &cmd_top, &cmd_samples, &cmd_audit, &cmd_model}},
     {"verifiers of your own", {&cmd_verifier}},
     {"use the result", {&cmd_eval, &cmd_export}},
     {"for scripts (JSON lines on stdin, one answer line each on stdout, in the same order)",

@@ -106,7 +106,16 @@ static double memory_of_machine_mib(void)
     return pages > 0 && size > 0 ? MIB((double)pages * (double)size) : 0;
 }
 
-static enum err print_memory(const struct conf *c, const struct model_config *m, struct buf *out)
+// What stands behind a figure that this machine cannot hold, alone or with what runs beside it.
+static const char *fits(double mib, bool together)
+{
+    if (mib <= memory_of_machine_mib()) {
+        return "";
+    }
+    return together ? ": NOT ENOUGH" : "; NOT ENOUGH MEMORY";
+}
+
+enum err plan_memory(const struct conf *c, const struct model_config *m, struct buf *out)
 {
     enum dtype t = c->dtype == CONF_DTYPE_BF16 ? DTYPE_BF16 : DTYPE_F32;
     size_t f32 = weights_blob_bytes(m, DTYPE_F32), blob = weights_blob_bytes(m, t);
@@ -134,17 +143,17 @@ static enum err print_memory(const struct conf *c, const struct model_config *m,
         out,
         "\nmemory    MiB\n"
         "learner   %8.0f   masters %.0f, gradients %.0f, moments %.0f, published weights %.0f,\n"
-        "                     packed weights %.0f%s%s, activations %.0f\n",
+        "                     training weights %.0f%s%s, activations %.0f%s\n",
         MIB(learner + PROCESS_BYTES), MIB(f32), MIB(f32), MIB(2 * f32), MIB(2 * blob), MIB(packed),
         shared ? " (shared with actors)" : "",
         reference ? " (and the initial policy for kl_beta)" : "",
-        MIB(learner > state ? learner - state : 0));
+        MIB(learner > state ? learner - state : 0), fits(MIB(learner + PROCESS_BYTES), false));
     e = e ? e
           : buf_printf(out,
                        "actor     %8.0f   weights %.0f (%s), KV cache %.0f, "
-                       "activations %.0f; x %lld\n",
+                       "activations %.0f; x %lld%s\n",
                        MIB(actor), MIB(two), shared ? "the learner's" : "in use and spare", MIB(kv),
-                       MIB(scratch), (long long)c->actor_count);
+                       MIB(scratch), (long long)c->actor_count, fits(MIB(actor), false));
     e = e ? e
           : buf_printf(out, "verifier  %8.0f   %lld workers; x %lld\n", MIB(verifier),
                        (long long)c->verifier_workers, (long long)c->verifier_count);
@@ -153,8 +162,7 @@ static enum err print_memory(const struct conf *c, const struct model_config *m,
     }
     e = e ? e
           : buf_printf(out, "together  %8.0f   of %.0f on this machine%s\n", total - gpu,
-                       memory_of_machine_mib(),
-                       total - gpu > memory_of_machine_mib() ? ": NOT ENOUGH" : "");
+                       memory_of_machine_mib(), fits(total - gpu, true));
     return e;
 }
 
@@ -221,7 +229,7 @@ enum err plan_check(const struct conf *c, struct buf *out, struct why *why)
     e = e ? e : load_data(c, tokenizer, &d, why);
     e = e ? e : print_data(c, &d, out);
     e = e ? e : check_cache(c, source_config(source), d.longest, out, why);
-    e = e ? e : print_memory(c, source_config(source), out);
+    e = e ? e : plan_memory(c, source_config(source), out);
     tasks_destroy(d.train);
     tasks_destroy(d.eval);
     tokenizer_destroy(tokenizer);

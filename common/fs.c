@@ -211,6 +211,27 @@ void fs_map_rest(const struct fs_map *m)
     }
 }
 
+// Pages that part touches at all, or only those that it covers from its first page on.
+static void advise(const void *part, size_t len, bool whole, int advice)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)part, end = begin + len;
+    begin -= begin % page;
+    end = whole ? (end + page - 1) / page * page : end / page * page;
+    if (end > begin) {
+        (void)madvise((void *)begin, end - begin, advice);
+    }
+}
+
+void fs_map_need(const void *part, size_t len)
+{
+    advise(part, len, true, MADV_POPULATE_READ);
+}
+
+void fs_map_drop(const void *part, size_t len)
+{
+    advise(part, len, false, MADV_DONTNEED);    // of a file: no loss
+}
+
 void fs_map_close(struct fs_map *m)
 {
     if (m->len > 0) {

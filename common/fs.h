@@ -42,6 +42,10 @@ struct fs_map {
 MUST_CHECK enum err fs_map_open(const char *path, struct fs_map *out, struct why *why);
 // Gives the pages read so far back to the system; reading again is fine. Zeroed struct too.
 void fs_map_rest(const struct fs_map *m);
+// Parts of a mapping: will be read now, all of it; will not be read again soon (reading is fine).
+// Hints: they make no difference to what is read.
+void fs_map_need(const void *part, size_t len);
+void fs_map_drop(const void *part, size_t len);
 void fs_map_close(struct fs_map *m);    // zeroed struct is fine
 
 MUST_CHECK enum err fs_make_dirs(const char *path, struct why *why);    // mkdir -p, 0755

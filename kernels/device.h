@@ -18,7 +18,8 @@
 //               where products are summed; then the fixed tree 8, 4, 2, 1 (lane[i] + lane[i+8], …)
 //   attention   key blocks of 64 anchored at absolute position 0 of the row's key list; per block:
 //               scores, block max, exp, sum; running max, sum and output are rescaled once per
-//               block; output element d accumulates by fmaf over the keys in order
+//               block; output element d accumulates by fmaf over the keys in order. A window leaves the
+//               blocks where they are: keys before it have no weight and blocks before it no part
 //   log-sum-exp vocabulary blocks of 1024: block max, then sum of exp((x - block max) / T) by 16
 //               lanes; blocks are combined in order, in double
 //   exp, log    our own polynomials (kernels/cpu/mathfun.h), the same on every path; divisions are
@@ -49,11 +50,13 @@ float bf16_to_f32(uint16_t x);
 // Which keys each row sees. Row r attends to K/V rows kv_index[kv_off[r] + j], j = 0 ..
 // kv_len[r]-1, where j is the key's absolute position (so the causal mask is kv_len[r] = position +
 // 1). Paged caches, shared prompts and packed training batches are all just index lists. Device
-// memory.
+// memory. With a window w > 0 (sliding-window attention) only the row's last w keys, j >= kv_len[r]
+// - w, are visited.
 struct attn_keys {
     const int32_t *kv_index;
     const int32_t *kv_off;    // (R)
     const int32_t *kv_len;    // (R), >= 1
+    int32_t window;           // 0 = all
 };
 
 // How to draw one token from one row of logits. target >= 0: no draw, that token is scored.
@@ -113,9 +116,17 @@ struct device_ops {
     // out (R, C) =
     void (*embed)(struct device *d, enum dtype t, size_t R, size_t V, size_t C, const void *packed,
                   const int32_t *ids, float *out);
-    // out =; rstd (R) = or NULL.
+    // out =, may be in place of x; rstd (R) = or NULL.
     void (*rmsnorm)(struct device *d, size_t R, size_t C, const float *x, size_t ldx,
                     const float *w, float eps, float *out, size_t ldo, float *rstd);
+    // RMSNorm of every head by itself, in place: x (R, heads, D), w (D) the same for all heads.
+    // Backward needs kept (R, heads, D) = x as it came and rstd (R, heads) =; both may be NULL.
+    void (*norm_heads)(struct device *d, size_t R, size_t heads, size_t D, float *x, size_t ldx,
+                       const float *w, float eps, float *kept, size_t ldk, float *rstd);
+    // x (R, N) += bias (N) in every row.
+    void (*bias)(struct device *d, size_t R, size_t N, const float *bias, float *x, size_t ldx);
+    // out (n) += x.
+    void (*add)(struct device *d, size_t n, const float *x, float *out);
     void (*gemm)(struct device *d, enum dtype t, enum gemm_mode mode, size_t R, size_t N, size_t K,
                  const float *x, size_t ldx, const void *packed, float *out, size_t ldo);
     // rotates pairs (i, i + D/2) of every head by angle pos * inv_freq[i]; table (positions, D/2,
@@ -155,6 +166,13 @@ struct device_ops {
     void (*rmsnorm_backward)(struct device *d, size_t R, size_t C, const float *x, size_t ldx,
                              const float *w, const float *rstd, const float *dy, size_t ldy,
                              float *dx, size_t lddx, float *dw);
+    // Gradient of norm_heads: dx holds dL/dout and becomes dL/dx in place; dw (D) +=
+    void (*norm_heads_backward)(struct device *d, size_t R, size_t heads, size_t D,
+                                const float *kept, size_t ldk, const float *w, const float *rstd,
+                                float *dx, size_t lddx, float *dw);
+    // db (N) += the rows of dy, r ascending.
+    void (*bias_backward)(struct device *d, size_t R, size_t N, const float *dy, size_t ldy,
+                          float *db);
     // dq =, dk += and dv += (rows as in kv_index).
     void (*attention_backward)(struct device *d, size_t R, size_t H, size_t G, size_t D,
                                float scale, const float *q, size_t ldq, const float *k,

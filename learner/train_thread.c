@@ -80,7 +80,9 @@ static enum err do_export(struct train_thread *t, struct why *why)
         e = why_set(why, ERR_CORRUPT, "version %llu has %zu bytes, expected %zu",
                     (unsigned long long)version, len, bytes);
     }
-    e = e ? e : source_export(r->source, dir, dt, blob, why);
+    const struct export_options as_published = {
+        .type = dt == DTYPE_BF16 ? "BF16" : "F32", .flat = blob, .flat_dtype = dt};
+    e = e ? e : source_export(r->source, dir, &as_published, why);
     publish_cancel(r->publish, blob);
     free(dir);
     return e ? why_prefix(why, e, "export") : ERR_OK;

@@ -92,28 +92,25 @@ size_t trainer_memory(const struct model_config *m, const struct conf *c)
 
 // ---- create and destroy
 
+struct masters {
+    struct trainer *t;
+    size_t done;    // floats
+};
+
+static enum err upload_masters(void *arg, const void *bytes, size_t len, struct why *why)
+{
+    (void)why;
+    struct masters *m = arg;
+    struct device *d = m->t->device;
+    d->ops->upload(d, m->t->masters + m->done, bytes, len);
+    m->done += len / sizeof(float);
+    return ERR_OK;
+}
+
 static enum err read_masters(struct trainer *t, const struct source *s, struct why *why)
 {
-    const struct param_table *params = &t->params;
-    struct device *d = t->device;
-    size_t largest = 0;
-    for (size_t i = 0; i < params->n; i++) {
-        largest = MAX(largest, params->params[i].count);
-    }
-    float *host = malloc(largest * sizeof *host);
-    if (!host) {
-        return why_set(why, ERR_NOMEM, "no memory to read a tensor of %zu values", largest);
-    }
-    enum err e = ERR_OK;
-    for (size_t i = 0; !e && i < params->n; i++) {
-        const struct param *p = &params->params[i];
-        e = source_read(s, i, host, why);
-        if (!e) {
-            d->ops->upload(d, t->masters + p->offset, host, p->count * sizeof *host);
-        }
-    }
-    free(host);
-    return e;
+    struct masters m = {.t = t};
+    return source_stream(s, DTYPE_F32, t->device->pool, upload_masters, &m, why);
 }
 
 // Rounds the masters into a buffer of publish.

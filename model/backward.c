@@ -3,7 +3,7 @@
 // For y = x W^T:       dx = dy W,  dW += dy^T x
 // For the head:        dlogits = dL/dlogp * (onehot(target) - softmax(logits / T)) / T
 // Residual branches:   x_out = x + f(x)  =>  dx = dx_out + f'(x)^T dx_out; the sum is left standing
-//                      in dx, and each norm's backward adds its branch to it.
+//                      in dx, and each branch adds to it, through its norm or behind it.
 //
 // In:  weights as rounded for this version (the same panels that forward used), the activations of
 //      model.c's struct layer_acts; norm outputs and SwiGLU products are computed again. Forward
@@ -21,22 +21,46 @@
 
 #include "model/internal.h"
 
-// Where a parameter's gradient starts. Kinds are numbered in table order.
+// Where a parameter's gradient starts.
 static float *grad_of(const struct model *m, float *grads, enum param_kind kind, size_t layer)
 {
-    size_t per_layer = PARAM_DOWN - PARAM_ATTN_NORM + 1;
-    size_t index = 0;
-    if (kind >= PARAM_FINAL_NORM) {
-        index = 1 + m->dim.L * per_layer + (size_t)(kind - PARAM_FINAL_NORM);
-    } else if (kind > PARAM_EMBED) {
-        index = 1 + layer * per_layer + (size_t)(kind - PARAM_ATTN_NORM);
-    }
-    const struct param *p = &m->params.params[index];
-    CHECK(index < m->params.n && p->kind == kind);
+    const struct param *p = param_table_at(&m->params, kind, layer);
+    CHECK(p != NULL);
     return grads + p->offset;
 }
 
-// dact (R, F) = dx Wdown, through SwiGLU in place into gate_up, through the norm; dx +=
+// The gradient at the last product of a branch: dx itself, or, where a norm stands behind the
+// branch, what comes back through it, in m->dxn; dnorm +=
+static const float *enter_branch(struct model *m, size_t R, const float *y, const float *norm,
+                                 const float *rstd, float *dnorm)
+{
+    size_t C = m->dim.C;
+    const struct device_ops *op = m->d->ops;
+    if (!m->family->norm_after) {
+        return m->dx;
+    }
+    op->zero(m->d, m->dxn, R * C * sizeof(float));
+    op->rmsnorm_backward(m->d, R, C, y, C, norm, rstd, m->dx, C, m->dxn, C, dnorm);
+    return m->dxn;
+}
+
+// dx += dy (R, N) Wfirst, through the norm where it stands before the branch; dnorm +=
+static void leave_branch(struct model *m, const struct weights *w, size_t R, const float *dy,
+                         const struct matrix *first, const float *x, const float *norm,
+                         const float *rstd, float *dnorm)
+{
+    struct device *d = m->d;
+    const struct device_ops *op = d->ops;
+    size_t C = m->dim.C, N = first->rows;
+    if (m->family->norm_after) {
+        op->gemm(d, w->t, GEMM_ADD, R, C, N, dy, N, first->packed_t, m->dx, C);
+        return;
+    }
+    op->gemm(d, w->t, GEMM_SET, R, C, N, dy, N, first->packed_t, m->dxn, C);
+    op->rmsnorm_backward(d, R, C, x, C, norm, rstd, m->dxn, C, m->dx, C, dnorm);
+}
+
+// dact (R, F) = dy Wdown, through SwiGLU in place into gate_up; dx +=
 static void backward_ffn(struct model *m, const struct weights *w, size_t layer, size_t R,
                          struct layer_acts *a, float *grads)
 {
@@ -45,22 +69,41 @@ static void backward_ffn(struct model *m, const struct weights *w, size_t layer,
     const struct layer_weights *lw = &w->layers[layer];
     size_t C = m->dim.C, F = m->dim.F;
     float *gate = a->gate_up, *up = a->gate_up + F;    // (R, F) each, rows 2F apart
+    float *dnorm = grad_of(m, grads, PARAM_FFN_NORM, layer);
 
+    const float *dy = enter_branch(m, R, a->y_ffn, lw->ffn_norm, a->rstd_ffn, dnorm);
     op->swiglu(d, R, F, gate, up, 2 * F, m->act, F);    // again: act (R, F)
-    op->gemm_dw(d, R, C, F, m->dx, C, m->act, F, grad_of(m, grads, PARAM_DOWN, layer));    // +=
-    op->gemm(d, w->t, GEMM_SET, R, F, C, m->dx, C, lw->down.packed_t, m->dact, F);
+    op->gemm_dw(d, R, C, F, dy, C, m->act, F, grad_of(m, grads, PARAM_DOWN, layer));    // +=
+    op->gemm(d, w->t, GEMM_SET, R, F, C, dy, C, lw->down.packed_t, m->dact, F);
     op->swiglu_backward(d, R, F, gate, up, 2 * F, m->dact, F, gate, up, 2 * F);    // in place
 
-    op->rmsnorm(d, R, C, a->x_mid, C, lw->ffn_norm, m->config.rms_eps, m->xn, C, NULL);    // again
+    const float *in = forward_branch_input(m, R, a->x_mid, lw->ffn_norm, NULL);    // again
     // Gate, up +=
-    op->gemm_dw(d, R, 2 * F, C, a->gate_up, 2 * F, m->xn, C, grad_of(m, grads, PARAM_GATE, layer));
-    op->gemm(d, w->t, GEMM_SET, R, C, 2 * F, a->gate_up, 2 * F, lw->gate_up.packed_t, m->dxn, C);
-    // dx +=, dw +=
-    op->rmsnorm_backward(d, R, C, a->x_mid, C, lw->ffn_norm, a->rstd_ffn, m->dxn, C, m->dx, C,
-                         grad_of(m, grads, PARAM_FFN_NORM, layer));
+    op->gemm_dw(d, R, 2 * F, C, a->gate_up, 2 * F, in, C, grad_of(m, grads, PARAM_GATE, layer));
+    leave_branch(m, w, R, a->gate_up, &lw->gate_up, a->x_mid, lw->ffn_norm, a->rstd_ffn, dnorm);
 }
 
-// datt (R, Q) = dx Wo, through attention and RoPE into dqkv, through the norm; dx +=
+// dqkv from what attention takes back to the product of q, k, v: RoPE, norms, biases, in place.
+static void backward_qkv(struct model *m, const struct layer_weights *lw, size_t layer, size_t R,
+                         const struct layer_acts *a, float *grads)
+{
+    struct device *d = m->d;
+    const struct device_ops *op = d->ops;
+    const struct dims *n = &m->dim;
+    size_t Q = n->Q, KV = n->KV, W = n->W;
+    op->rope(d, R, n->H + n->G, n->D, m->dqkv, W, m->pos, m->rope, 1);    // turned back
+    if (n->HN > 0) {
+        op->norm_heads_backward(d, R, n->HN, Q / n->HN, a->qk, Q + KV, lw->q_norm, a->rstd_q,
+                                m->dqkv, W, grad_of(m, grads, PARAM_Q_NORM, layer));
+        op->norm_heads_backward(d, R, n->GN, KV / n->GN, a->qk + Q, Q + KV, lw->k_norm, a->rstd_k,
+                                m->dqkv + Q, W, grad_of(m, grads, PARAM_K_NORM, layer));
+    }
+    if (lw->qkv_bias != NULL) {    // q, k, v side by side
+        op->bias_backward(d, R, W, m->dqkv, W, grad_of(m, grads, PARAM_Q_BIAS, layer));
+    }
+}
+
+// datt (R, Q) = dy Wo, through attention into dqkv; dx +=
 static void backward_attention(struct model *m, const struct weights *w, size_t layer, size_t R,
                                const struct layer_acts *a, float *grads)
 {
@@ -71,23 +114,22 @@ static void backward_attention(struct model *m, const struct weights *w, size_t 
     size_t C = n->C, Q = n->Q, W = n->W;
     const float *k = a->qkv + Q, *v = k + n->KV;
     float *dk = m->dqkv + Q, *dv = dk + n->KV;
-    struct attn_keys keys = {m->kv_index, m->kv_off, m->kv_len};
+    const struct attn_keys keys = forward_keys(m, layer);
+    float *dnorm = grad_of(m, grads, PARAM_ATTN_NORM, layer);
 
-    op->gemm_dw(d, R, C, Q, m->dx, C, a->att, Q, grad_of(m, grads, PARAM_O, layer));    // +=
-    op->gemm(d, w->t, GEMM_SET, R, Q, C, m->dx, C, lw->o.packed_t, m->datt, Q);
+    const float *dy = enter_branch(m, R, a->y_attn, lw->attn_norm, a->rstd_attn, dnorm);
+    op->gemm_dw(d, R, C, Q, dy, C, a->att, Q, grad_of(m, grads, PARAM_O, layer));    // +=
+    op->gemm(d, w->t, GEMM_SET, R, Q, C, dy, C, lw->o.packed_t, m->datt, Q);
     op->zero(d, m->dqkv, R * W * sizeof(float));
     // Dq =, dk +=, dv +=
     op->attention_backward(d, R, n->H, n->G, n->D, m->scale, a->qkv, W, k, v, W, &keys, a->att,
                            m->datt, Q, a->lse, m->dqkv, W, dk, dv, W);
-    op->rope(d, R, n->H + n->G, n->D, m->dqkv, W, m->pos, m->rope, 1);    // turned back
+    backward_qkv(m, lw, layer, R, a, grads);
 
-    op->rmsnorm(d, R, C, a->x, C, lw->attn_norm, m->config.rms_eps, m->xn, C, NULL);    // again
+    const float *in = forward_branch_input(m, R, a->x, lw->attn_norm, NULL);    // again
     // q, k, v +=
-    op->gemm_dw(d, R, W, C, m->dqkv, W, m->xn, C, grad_of(m, grads, PARAM_Q, layer));
-    op->gemm(d, w->t, GEMM_SET, R, C, W, m->dqkv, W, lw->qkv.packed_t, m->dxn, C);
-    // dx +=, dw +=
-    op->rmsnorm_backward(d, R, C, a->x, C, lw->attn_norm, a->rstd_attn, m->dxn, C, m->dx, C,
-                         grad_of(m, grads, PARAM_ATTN_NORM, layer));
+    op->gemm_dw(d, R, W, C, m->dqkv, W, in, C, grad_of(m, grads, PARAM_Q, layer));
+    leave_branch(m, w, R, m->dqkv, &lw->qkv, a->x, lw->attn_norm, a->rstd_attn, dnorm);
 }
 
 struct loss_call {

@@ -1,24 +1,22 @@
-// config.c: config.json of a supported family, strictly, and the table of parameters that follows
-// from it.
+// config.c: config.json of a supported family, strictly, and the ranges of what it says.
 //
 // In:  the text of config.json, written by any transformers release: "rope_theta" at the top (old)
 //      or inside "rope_parameters" (new), "head_dim" given or implied, one EOS id or a list.
 // Out: struct model_config, checked so far that sizes computed from it cannot overflow and every op
 //      can run it.
 //
-// What we do not compute is refused here, by field and value, rather than run wrongly: rotary
-// scaling other than the default, biases, other activations, quantised tensors. Fields that do not
-// change the maths (dropout, initialiser range, use_cache …) are passed over. The printer writes
-// the old rotary style, which every release reads.
+// What a family's fields mean, and what silence means, is in its row (family.c). What we do not
+// compute is refused here, by field and value, rather than run wrongly: rotary scalings other than
+// llama3, biases that the family's row does not list, windows in the lower layers, other
+// activations, quantised tensors. Fields that do not change the maths (dropout, initialiser range,
+// use_cache …) are passed over.
 
 #include "model/config.h"
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "common/buf.h"
 #include "common/json.h"
 #include "model/family.h"
 
@@ -62,8 +60,9 @@ static enum err get_eos(const json_t *o, const char *where, struct model_config 
     if (!json_is_array(v)) {
         int32_t id = -1;
         enum err e = get_id(o, "eos_token_id", c->vocab, where, &id, why);
-        c->n_eos = id >= 0;
-        c->eos_ids[0] = id;
+        if (id >= 0) {
+            c->eos_ids[c->n_eos++] = id;
+        }
         return e;
     }
     size_t n = json_array_size(v);
@@ -84,56 +83,190 @@ static enum err get_eos(const json_t *o, const char *where, struct model_config 
     return ERR_OK;
 }
 
-// The rope_type of a rope_scaling or rope_parameters object must be the unscaled one.
-static enum err check_rope_type(const json_t *rope, const char *key, const char *where,
-                                struct why *why)
+// ---- rotary embedding ----
+
+static enum err parse_llama3(const json_t *o, const char *where, struct rope_scaling *s,
+                             struct why *why)
 {
-    if (!json_is_object(rope)) {
-        return why_set(why, ERR_INVALID, "%s: %s is not an object", where, key);
+    double factor = 0, low = 0, high = 0;
+    int64_t original = 0;
+    enum err e = json_get_num(o, "factor", 1, 1e6, where, &factor, why);
+    if (e == ERR_OK) {
+        e = json_get_num(o, "low_freq_factor", 0, 1e6, where, &low, why);
     }
-    static const char *const names[] = {"rope_type", "type"};
-    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        const char *type = "default";
-        enum err e = json_opt_str(rope, names[i], where, &type, why);
-        if (e != ERR_OK) {
-            return why_prefix(why, e, "%s", key);
-        }
-        if (strcmp(type, "default") != 0) {
-            return why_set(why, ERR_UNSUPPORTED,
-                           "%s: %s.%s: \"%.40s\" is not supported; only \"default\" is", where, key,
-                           names[i], type);
-        }
+    if (e == ERR_OK) {
+        e = json_get_num(o, "high_freq_factor", 0, 1e6, where, &high, why);
     }
+    if (e == ERR_OK) {
+        e = json_get_int(o, "original_max_position_embeddings", 1, MAX_POSITIONS, where, &original,
+                         why);
+    }
+    *s = (struct rope_scaling){ROPE_LLAMA3, (float)factor, (float)low, (float)high,
+                               (int32_t)original};
+    return e;
+}
+
+// What is in a rope_parameters object beside the type and would change the maths.
+static enum err refuse_rope_members(const json_t *rope, const char *where, struct why *why)
+{
     double partial = 1;
     enum err e = json_opt_num(rope, "partial_rotary_factor", 0, 1, where, &partial, why);
     if (e == ERR_OK && partial != 1) {
-        return why_set(why, ERR_UNSUPPORTED,
-                       "%s: %s.partial_rotary_factor: %g is not supported; only 1 is", where, key,
-                       partial);
+        e = why_set(why, ERR_UNSUPPORTED,
+                    "%s: partial_rotary_factor: %g is not supported; only 1 is", where, partial);
+    }
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)rope, key, value)
+    {
+        if (e == ERR_OK && json_is_object(value)) {
+            e = why_set(why, ERR_UNSUPPORTED,
+                        "%s: %.60s: parameters for one kind of layer are not supported; only one "
+                        "set for all layers is",
+                        where, key);
+        }
     }
     return e;
 }
 
-static enum err get_rope(const json_t *o, const char *where, float *theta, struct why *why)
+// A rope_scaling or rope_parameters object. "type" is what older files call "rope_type".
+static enum err parse_scaling(const json_t *rope, const char *where, struct rope_scaling *out,
+                              struct why *why)
 {
-    double t = 10000;    // what the architecture means when a config is silent
-    enum err e = json_opt_num(o, "rope_theta", 1, 1e12, where, &t, why);
-    const json_t *scaling = json_object_get(o, "rope_scaling");
-    if (e == ERR_OK && scaling != NULL && !json_is_null(scaling)) {
-        e = check_rope_type(scaling, "rope_scaling", where, why);
+    if (!json_is_object(rope)) {
+        return why_set(why, ERR_INVALID, "%s: not an object", where);
     }
-    const json_t *params = json_object_get(o, "rope_parameters");
-    if (e == ERR_OK && params != NULL && !json_is_null(params)) {
-        e = check_rope_type(params, "rope_parameters", where, why);
+    const char *type = "default";
+    enum err e = json_opt_str(rope, "type", where, &type, why);
+    if (e == ERR_OK) {
+        e = json_opt_str(rope, "rope_type", where, &type, why);
+    }
+    if (e == ERR_OK && strcmp(type, "llama3") == 0) {
+        e = parse_llama3(rope, where, out, why);
+    } else if (e == ERR_OK && strcmp(type, "default") != 0) {
+        e = why_set(why, ERR_UNSUPPORTED,
+                    "%s: rope_type: \"%.40s\" is not supported; \"default\" and \"llama3\" are",
+                    where, type);
+    }
+    return e == ERR_OK ? refuse_rope_members(rope, where, why) : e;
+}
+
+static bool same_scaling(const struct rope_scaling *a, const struct rope_scaling *b)
+{
+    return a->type == b->type && a->factor == b->factor && a->low == b->low && a->high == b->high &&
+           a->original_positions == b->original_positions;
+}
+
+static enum err get_rope(const json_t *o, const char *where, struct model_config *c,
+                         struct why *why)
+{
+    static const char *const keys[] = {"rope_scaling", "rope_parameters"};
+    struct rope_scaling said[2] = {0};
+    int n = 0;
+    double theta = 10000;    // what every architecture means when a config is silent
+    enum err e = json_opt_num(o, "rope_theta", 1, 1e12, where, &theta, why);
+    for (size_t i = 0; e == ERR_OK && i < ARRAY_LEN(keys); i++) {
+        const json_t *rope = json_object_get(o, keys[i]);
+        if (rope == NULL || json_is_null(rope)) {
+            continue;
+        }
+        char inside[256];
+        snprintf(inside, sizeof inside, "%.200s: %s", where, keys[i]);
+        e = parse_scaling(rope, inside, &said[n++], why);
         if (e == ERR_OK) {
-            e = json_opt_num(params, "rope_theta", 1, 1e12, where, &t, why);
+            e = json_opt_num(rope, "rope_theta", 1, 1e12, inside, &theta, why);
         }
     }
-    if (e == ERR_OK) {
-        *theta = (float)t;
+    if (e == ERR_OK && n == 2 && !same_scaling(&said[0], &said[1])) {
+        e = why_set(why, ERR_INVALID, "%s: rope_scaling and rope_parameters differ", where);
     }
+    c->rope = said[0];
+    c->rope_theta = (float)theta;
     return e;
 }
+
+// ---- sliding windows ----
+
+// "layer_types" as the number of the first layer with a window; *from is untouched when there is no
+// such field.
+static enum err get_layer_types(const json_t *o, const char *where, int32_t layers, int64_t *from,
+                                struct why *why)
+{
+    const json_t *types = json_object_get(o, "layer_types");
+    if (types == NULL || json_is_null(types)) {
+        return ERR_OK;
+    }
+    if (!json_is_array(types) || json_array_size(types) != (size_t)layers) {
+        return why_set(why, ERR_INVALID, "%s: layer_types: expected a list of %d texts", where,
+                       layers);
+    }
+    *from = layers;
+    for (int32_t l = 0; l < layers; l++) {
+        const char *type = json_string_value(json_array_get(types, (size_t)l));
+        bool full = type != NULL && strcmp(type, "full_attention") == 0;
+        if (!full && (type == NULL || strcmp(type, "sliding_attention") != 0)) {
+            return why_set(why, ERR_UNSUPPORTED,
+                           "%s: layer_types[%d]: \"%.40s\" is not supported; \"full_attention\" "
+                           "and \"sliding_attention\" are",
+                           where, l, type == NULL ? "" : type);
+        }
+        if (full && *from < l) {
+            return why_set(why, ERR_UNSUPPORTED,
+                           "%s: layer_types[%d]: \"full_attention\" above \"sliding_attention\" "
+                           "is not supported; windows must be in the upper layers",
+                           where, l);
+        }
+        if (!full) {
+            *from = MIN(*from, (int64_t)l);
+        }
+    }
+    return ERR_OK;
+}
+
+// "sliding_window": *out = 0 for null, the family's default where it is absent.
+static enum err get_window_size(const json_t *o, const struct family *f, const char *where,
+                                int64_t *out, struct why *why)
+{
+    *out = json_is_null(json_object_get(o, "sliding_window")) ? 0 : f->default_window;
+    return json_opt_int(o, "sliding_window", 1, MAX_POSITIONS, where, out, why);
+}
+
+static enum err get_window(const json_t *o, const struct family *f, const char *where,
+                           struct model_config *c, struct why *why)
+{
+    enum { MAX_WINDOW_LAYERS = 28 };    // what silence means
+    int64_t window = 0, from = 0, listed = -1;
+    bool on = f->window == WINDOW_ALL;
+    enum err e = get_layer_types(o, where, c->layers, &listed, why);
+    if (e == ERR_OK && f->window == WINDOW_UPPER) {
+        from = MAX_WINDOW_LAYERS;
+        e = json_opt_bool(o, "use_sliding_window", where, &on, why);
+        if (e == ERR_OK && on) {
+            e = json_opt_int(o, "max_window_layers", 0, INT32_MAX, where, &from, why);
+        }
+    }
+    if (e == ERR_OK && on) {
+        e = get_window_size(o, f, where, &window, why);
+    }
+    if (e != ERR_OK) {
+        return e;
+    }
+    if (listed >= 0 && f->window == WINDOW_UPPER && window > 0) {
+        from = listed;
+    }
+    int64_t meant = window > 0 ? MIN(from, (int64_t)c->layers) : c->layers;
+    if (listed >= 0 && listed != meant) {
+        return why_set(why, ERR_INVALID,
+                       "%s: layer_types: \"sliding_attention\" from layer %d on, but the other "
+                       "fields mean %d (of %d) for model_type %s",
+                       where, (int)listed, (int)meant, c->layers, f->name);
+    }
+    c->window = meant < c->layers ? (int32_t)window : 0;
+    c->window_from = meant < c->layers ? (int32_t)meant : 0;
+    return ERR_OK;
+}
+
+// ---- the rest ----
 
 static enum err refuse_true(const json_t *o, const char *key, const char *where, struct why *why)
 {
@@ -178,11 +311,12 @@ static enum err get_family(const json_t *o, const char *where, const struct fami
     return e;
 }
 
-static enum err refuse_unsupported(const json_t *o, const char *where, struct why *why)
+static enum err refuse_unsupported(const json_t *o, const struct family *f, const char *where,
+                                   struct why *why)
 {
-    enum err e = refuse_true(o, "attention_bias", where, why);
-    if (e == ERR_OK) {
-        e = refuse_true(o, "mlp_bias", where, why);
+    enum err e = ERR_OK;
+    for (size_t i = 0; e == ERR_OK && i < FAMILY_FALSE_FIELDS && f->false_fields[i] != NULL; i++) {
+        e = refuse_true(o, f->false_fields[i], where, why);
     }
     const json_t *quant = json_object_get(o, "quantization_config");
     if (e == ERR_OK && quant != NULL && !json_is_null(quant)) {
@@ -194,8 +328,35 @@ static enum err refuse_unsupported(const json_t *o, const char *where, struct wh
     return e;
 }
 
-static enum err get_sizes(const json_t *o, const char *where, struct model_config *c,
-                          struct why *why)
+// Whole heads: the numbers that are implied where they are absent, which families do differently.
+static enum err get_heads(const json_t *o, const struct family *f, const char *where,
+                          struct model_config *c, struct why *why)
+{
+    const json_t *given_kv = json_object_get(o, "num_key_value_heads");
+    const json_t *given_dim = json_object_get(o, "head_dim");
+    int64_t kv_heads = c->heads, head_dim = c->hidden / c->heads;
+    if (given_kv == NULL && f->default_kv_heads > 0) {
+        kv_heads = f->default_kv_heads;
+    }
+    if (given_dim == NULL && f->default_head_dim > 0) {
+        head_dim = f->default_head_dim;
+    } else if ((given_dim == NULL || json_is_null(given_dim)) && c->hidden % c->heads != 0) {
+        return why_set(why, ERR_INVALID,
+                       "%s: head_dim is absent and hidden_size %d is not a multiple of "
+                       "num_attention_heads %d",
+                       where, c->hidden, c->heads);
+    }
+    enum err e = json_opt_int(o, "num_key_value_heads", 1, MAX_HEADS, where, &kv_heads, why);
+    if (e == ERR_OK) {
+        e = json_opt_int(o, "head_dim", 1, MAX_HEAD_DIM, where, &head_dim, why);
+    }
+    c->kv_heads = (int32_t)kv_heads;
+    c->head_dim = (int32_t)head_dim;
+    return e;
+}
+
+static enum err get_sizes(const json_t *o, const struct family *f, const char *where,
+                          struct model_config *c, struct why *why)
 {
     const struct {
         const char *key;
@@ -215,23 +376,7 @@ static enum err get_sizes(const json_t *o, const char *where, struct model_confi
             return e;
         }
     }
-    int64_t kv_heads = c->heads;
-    int64_t head_dim = c->hidden / c->heads;
-    bool implied =
-        json_is_null(json_object_get(o, "head_dim")) || json_object_get(o, "head_dim") == NULL;
-    if (implied && c->hidden % c->heads != 0) {
-        return why_set(why, ERR_INVALID,
-                       "%s: head_dim is absent and hidden_size %d is not a multiple of "
-                       "num_attention_heads %d",
-                       where, c->hidden, c->heads);
-    }
-    enum err e = json_opt_int(o, "num_key_value_heads", 1, MAX_HEADS, where, &kv_heads, why);
-    if (e == ERR_OK) {
-        e = json_opt_int(o, "head_dim", 1, MAX_HEAD_DIM, where, &head_dim, why);
-    }
-    c->kv_heads = (int32_t)kv_heads;
-    c->head_dim = (int32_t)head_dim;
-    return e;
+    return get_heads(o, f, where, c, why);
 }
 
 static enum err parse_object(const json_t *o, const char *where, struct model_config *c,
@@ -242,17 +387,20 @@ static enum err parse_object(const json_t *o, const char *where, struct model_co
     enum err e = get_family(o, where, &f, why);
     if (e == ERR_OK) {
         snprintf(c->family, sizeof c->family, "%s", f->name);
-        e = refuse_unsupported(o, where, why);
+        e = refuse_unsupported(o, f, where, why);
     }
     if (e == ERR_OK) {
-        e = get_sizes(o, where, c, why);
+        e = get_sizes(o, f, where, c, why);
     }
     if (e == ERR_OK) {
         e = json_get_num(o, "rms_norm_eps", 0, 1, where, &eps, why);
         c->rms_eps = (float)eps;
     }
     if (e == ERR_OK) {
-        e = get_rope(o, where, &c->rope_theta, why);
+        e = get_rope(o, where, c, why);
+    }
+    if (e == ERR_OK) {
+        e = get_window(o, f, where, c, why);
     }
     if (e == ERR_OK) {
         e = json_opt_bool(o, "tie_word_embeddings", where, &c->tied, why);
@@ -291,15 +439,6 @@ enum err model_config_parse(const char *json, size_t len, const char *where,
         *out = c;
     }
     return e;
-}
-
-static size_t count_params(const struct model_config *c)
-{
-    size_t C = (size_t)c->hidden, F = (size_t)c->ffn, V = (size_t)c->vocab;
-    size_t Q = (size_t)c->heads * (size_t)c->head_dim;
-    size_t KV = (size_t)c->kv_heads * (size_t)c->head_dim;
-    size_t layer = 2 * C + 2 * Q * C + 2 * KV * C + 3 * F * C;
-    return V * C * (c->tied ? 1 : 2) + (size_t)c->layers * layer + C;
 }
 
 static enum err check_range(const char *where, const char *key, int32_t v, int32_t min, int32_t max,
@@ -345,6 +484,32 @@ static enum err check_ranges(const struct model_config *c, const char *where, st
     return ERR_OK;
 }
 
+// Scaled positions and windows.
+static enum err check_variants(const struct model_config *c, const char *where, struct why *why)
+{
+    const struct rope_scaling *s = &c->rope;
+    if (s->type == ROPE_LLAMA3 &&
+        !(s->factor >= 1 && isfinite(s->factor) && s->low > 0 && s->low < s->high &&
+          isfinite(s->high) && s->original_positions > 0)) {
+        return why_set(why, ERR_INVALID,
+                       "%s: rope_scaling: factor %g, low_freq_factor %g, high_freq_factor %g, "
+                       "original_max_position_embeddings %d; expected >= 1, > 0, greater, > 0",
+                       where, (double)s->factor, (double)s->low, (double)s->high,
+                       s->original_positions);
+    }
+    const struct family *f = family_find(c->family);
+    if (c->window != 0 && f->window == WINDOW_NONE) {
+        return why_set(why, ERR_UNSUPPORTED, "%s: sliding_window: %d is not part of a %s model",
+                       where, c->window, f->name);
+    }
+    enum err e = check_range(where, "sliding_window", c->window, 0, MAX_POSITIONS, why);
+    if (e == ERR_OK) {
+        int32_t max = f->window == WINDOW_UPPER && c->window > 0 ? c->layers - 1 : 0;
+        e = check_range(where, "max_window_layers", c->window_from, 0, max, why);
+    }
+    return e;
+}
+
 enum err model_config_check(const struct model_config *c, const char *where, struct why *why)
 {
     if (memchr(c->family, 0, sizeof c->family) == NULL || family_find(c->family) == NULL) {
@@ -372,140 +537,9 @@ enum err model_config_check(const struct model_config *c, const char *where, str
         return why_set(why, ERR_INVALID, "%s: rms_norm_eps: %g is not in (0, 1]", where,
                        (double)c->rms_eps);
     }
-    if (count_params(c) > MAX_PARAMS) {
-        return why_set(why, ERR_LIMIT, "%s: %zu parameters, at most %zu", where, count_params(c),
+    if (param_total(c) > MAX_PARAMS) {
+        return why_set(why, ERR_LIMIT, "%s: %zu parameters, at most %zu", where, param_total(c),
                        MAX_PARAMS);
     }
-    return ERR_OK;
-}
-
-// The shortest decimal that reads back as the same float, always with a '.' or an exponent (a JSON
-// real).
-static void float_text(float x, char out[32])
-{
-    for (int digits = 1; digits <= 9; digits++) {
-        snprintf(out, 32, "%.*g", digits, (double)x);
-        if (strtof(out, NULL) == x) {
-            break;
-        }
-    }
-    if (strpbrk(out, ".e") == NULL) {
-        strncat(out, ".0", 31 - strlen(out));
-    }
-}
-
-static enum err print_ids(struct buf *b, const struct model_config *c)
-{
-    enum err e = ERR_OK;
-    if (c->bos_id >= 0) {
-        e = buf_printf(b, "  \"bos_token_id\": %d,\n", c->bos_id);
-    }
-    if (e == ERR_OK && c->pad_id >= 0) {
-        e = buf_printf(b, "  \"pad_token_id\": %d,\n", c->pad_id);
-    }
-    if (e == ERR_OK && c->n_eos == 1) {
-        return buf_printf(b, "  \"eos_token_id\": %d,\n", c->eos_ids[0]);
-    }
-    for (int32_t i = 0; e == ERR_OK && i < c->n_eos; i++) {
-        e = buf_printf(b, "%s%d%s", i == 0 ? "  \"eos_token_id\": [" : ", ", c->eos_ids[i],
-                       i + 1 == c->n_eos ? "],\n" : "");
-    }
-    return e;
-}
-
-char *model_config_print(const struct model_config *c, enum dtype t)
-{
-    const struct family *f = family_find(c->family);
-    CHECK(f != NULL);
-    char theta[32], eps[32];
-    float_text(c->rope_theta, theta);
-    float_text(c->rms_eps, eps);
-    struct buf b;
-    buf_init(&b, 0);
-    enum err e = buf_printf(
-        &b,
-        "{\n  \"architectures\": [\"%s\"],\n  \"model_type\": \"%s\",\n  \"hidden_act\": \"%s\",\n"
-        "  \"vocab_size\": %d,\n  \"hidden_size\": %d,\n  \"intermediate_size\": %d,\n"
-        "  \"num_hidden_layers\": %d,\n  \"num_attention_heads\": %d,\n"
-        "  \"num_key_value_heads\": %d,\n  \"head_dim\": %d,\n"
-        "  \"max_position_embeddings\": %d,\n  \"rope_theta\": %s,\n  \"rope_scaling\": null,\n"
-        "  \"rms_norm_eps\": %s,\n  \"attention_bias\": false,\n  \"mlp_bias\": false,\n"
-        "  \"tie_word_embeddings\": %s,\n",
-        f->architecture, f->name, f->hidden_act, c->vocab, c->hidden, c->ffn, c->layers, c->heads,
-        c->kv_heads, c->head_dim, c->max_positions, theta, eps, c->tied ? "true" : "false");
-    if (e == ERR_OK) {
-        e = print_ids(&b, c);
-    }
-    if (e == ERR_OK) {
-        e = buf_printf(&b, "  \"torch_dtype\": \"%s\"\n}\n",
-                       t == DTYPE_BF16 ? "bfloat16" : "float32");
-    }
-    char *text = e == ERR_OK ? buf_take(&b) : NULL;
-    buf_fini(&b);
-    return text;
-}
-
-// Appends one row; names come from the family table, so the format is ours, not the caller's.
-static void add_param(struct param_table *t, const struct model_config *c,
-                      const struct family_param *fp, int32_t layer)
-{
-    struct param *p = &t->params[t->n++];
-    const char *mark = strstr(fp->name, "%d");
-    if (mark == NULL) {
-        snprintf(p->name, sizeof p->name, "%s", fp->name);
-    } else {
-        snprintf(p->name, sizeof p->name, "%.*s%d%s", (int)(mark - fp->name), fp->name, layer,
-                 mark + 2);
-    }
-    p->kind = fp->kind;
-    p->layer = layer;
-    p->rows = family_dim(c, fp->rows);
-    p->cols = family_dim(c, fp->cols);
-    p->count = p->rows * p->cols;
-    p->offset = t->total;
-    t->total += p->count;
-}
-
-enum err param_table_create(const struct model_config *c, struct param_table *out, struct why *why)
-{
-    enum err e = model_config_check(c, "model config", why);
-    if (e != ERR_OK) {
-        return e;
-    }
-    const struct family *f = family_find(c->family);
-    size_t per_layer = ARRAY_LEN(f->layer);
-    size_t n = 2 + (size_t)c->layers * per_layer + (c->tied ? 0 : 1);
-    struct param_table t = {.params = calloc(n, sizeof *t.params)};
-    if (t.params == NULL) {
-        return why_set(why, ERR_NOMEM, "parameter table of %zu entries: out of memory", n);
-    }
-    add_param(&t, c, &f->before, -1);
-    for (int32_t l = 0; l < c->layers; l++) {
-        for (size_t i = 0; i < per_layer; i++) {
-            add_param(&t, c, &f->layer[i], l);
-        }
-    }
-    add_param(&t, c, &f->after, -1);
-    if (!c->tied) {
-        add_param(&t, c, &f->head, -1);
-    }
-    CHECK(t.n == n);
-    *out = t;
-    return ERR_OK;
-}
-
-void param_table_destroy(struct param_table *t)
-{
-    free(t->params);
-    *t = (struct param_table){0};
-}
-
-int param_table_find(const struct param_table *t, const char *name)
-{
-    for (size_t i = 0; i < t->n; i++) {
-        if (strcmp(t->params[i].name, name) == 0) {
-            return (int)i;
-        }
-    }
-    return -1;
+    return check_variants(c, where, why);
 }

@@ -5,6 +5,10 @@
 //               x += (silu(norm(x) Wgate^T) * norm(x) Wup^T) Wdown^T
 //   logits = norm(x[out_row]) Whead^T
 //
+// What families do differently (family.h): norms behind the two branches, x += norm(branch(x)),
+// instead of before; biases of q, k, v; norms of q and k before RoPE; layers whose attention sees a
+// window of keys only.
+//
 // One function runs a layer for every purpose. What differs is where things lie: inference runs in
 // place and reads keys from a cache, scoring reads them from the pass's own q|k|v rows, training
 // keeps what backward needs in memory of its own. The ops give each row the same bits in all of
@@ -21,8 +25,8 @@ static enum err check_counts(const struct model *m, const struct weights *w, con
                              size_t max_rows, struct why *why)
 {
     const struct dims *n = &m->dim, *o = &w->dim;
-    if (n->V != o->V || n->C != o->C || n->F != o->F || n->H != o->H || n->G != o->G ||
-        n->D != o->D || n->L != o->L || m->config.tied != (w->head.packed == w->embed.packed)) {
+    if (m->family != w->family || n->V != o->V || n->C != o->C || n->F != o->F || n->H != o->H ||
+        n->G != o->G || n->D != o->D || n->L != o->L || m->config.tied != w->config.tied) {
         return why_set(why, ERR_INVALID, "weights and model have different configs");
     }
     if (b->n_rows == 0 || b->n_rows > max_rows) {
@@ -104,39 +108,98 @@ enum err forward_cancelled(const atomic_bool *cancel, struct why *why)
     return ERR_OK;
 }
 
-// a->x_out = layer(a->x)
-static void forward_layer(struct model *m, const struct weights *w, const struct layer_weights *lw,
-                          size_t R, const struct layer_acts *a, const struct kv_view *kv)
+const float *forward_branch_input(struct model *m, size_t R, const float *x, const float *norm,
+                                  float *rstd)
+{
+    size_t C = m->dim.C;
+    if (m->family->norm_after) {
+        return x;
+    }
+    m->d->ops->rmsnorm(m->d, R, C, x, C, norm, m->config.rms_eps, m->xn, C, rstd);
+    return m->xn;
+}
+
+struct attn_keys forward_keys(const struct model *m, size_t layer)
+{
+    bool windowed = layer >= (size_t)m->config.window_from;
+    return (struct attn_keys){m->kv_index, m->kv_off, m->kv_len, windowed ? m->config.window : 0};
+}
+
+// The end of a branch: x_out (R, C) = x + z Wlast^T, or x + norm(z Wlast^T) with the product in y.
+struct branch_end {
+    const struct matrix *last;
+    const float *norm;
+    float *y, *rstd;
+};
+
+static void add_branch(struct model *m, const struct weights *w, size_t R, const float *z,
+                       const struct branch_end *b, const float *x, float *x_out)
+{
+    struct device *d = m->d;
+    const struct device_ops *op = d->ops;
+    size_t C = m->dim.C, K = b->last->cols;
+    if (x_out != x) {
+        op->copy(d, x_out, x, R * C * sizeof(float));
+    }
+    if (!m->family->norm_after) {
+        op->gemm(d, w->t, GEMM_ADD, R, C, K, z, K, b->last->packed, x_out, C);
+        return;
+    }
+    op->gemm(d, w->t, GEMM_SET, R, C, K, z, K, b->last->packed, b->y, C);
+    op->rmsnorm(d, R, C, b->y, C, b->norm, m->config.rms_eps, m->xn, C, b->rstd);
+    op->add(d, R * C, m->xn, x_out);
+}
+
+// From the product of q, k, v to what attention takes: biases, norms, RoPE, in place.
+static void finish_qkv(struct model *m, const struct layer_weights *lw, size_t R,
+                       const struct layer_acts *a)
 {
     struct device *d = m->d;
     const struct device_ops *op = d->ops;
     const struct dims *n = &m->dim;
+    size_t Q = n->Q, KV = n->KV, W = n->W;
+    float eps = m->config.rms_eps, *k = a->qkv + Q;
+    if (lw->qkv_bias != NULL) {
+        op->bias(d, R, W, lw->qkv_bias, a->qkv, W);
+    }
+    if (n->HN > 0) {
+        float *kept_k = a->qk != NULL ? a->qk + Q : NULL;
+        op->norm_heads(d, R, n->HN, Q / n->HN, a->qkv, W, lw->q_norm, eps, a->qk, Q + KV,
+                       a->rstd_q);
+        op->norm_heads(d, R, n->GN, KV / n->GN, k, W, lw->k_norm, eps, kept_k, Q + KV, a->rstd_k);
+    }
+    op->rope(d, R, n->H + n->G, n->D, a->qkv, W, m->pos, m->rope, 0);    // q and k heads
+}
+
+// a->x_out = layer(a->x)
+static void forward_layer(struct model *m, const struct weights *w, size_t layer, size_t R,
+                          const struct layer_acts *a, const struct kv_view *kv)
+{
+    struct device *d = m->d;
+    const struct device_ops *op = d->ops;
+    const struct dims *n = &m->dim;
+    const struct layer_weights *lw = &w->layers[layer];
     size_t C = n->C, F = n->F, Q = n->Q, KV = n->KV, W = n->W;
-    float eps = m->config.rms_eps;
+    const struct attn_keys keys = forward_keys(m, layer);
 
     // x_mid (R, C) = x + att Wo^T
-    op->rmsnorm(d, R, C, a->x, C, lw->attn_norm, eps, m->xn, C, a->rstd_attn);
-    op->gemm(d, w->t, GEMM_SET, R, W, C, m->xn, C, lw->qkv.packed, a->qkv, W);
-    op->rope(d, R, n->H + n->G, n->D, a->qkv, W, m->pos, m->rope, 0);    // q and k heads
+    const float *in = forward_branch_input(m, R, a->x, lw->attn_norm, a->rstd_attn);
+    op->gemm(d, w->t, GEMM_SET, R, W, C, in, C, lw->qkv.packed, a->qkv, W);
+    finish_qkv(m, lw, R, a);
     if (kv->cached) {
         op->scatter_rows(d, R, 2 * KV, a->qkv + Q, W, m->kv_row, kv->k, kv->ld);
     }
-    struct attn_keys keys = {m->kv_index, m->kv_off, m->kv_len};
     op->attention(d, R, n->H, n->G, n->D, m->scale, a->qkv, W, kv->k, kv->v, kv->ld, &keys, a->att,
                   Q, a->lse);
-    if (a->x_mid != a->x) {
-        op->copy(d, a->x_mid, a->x, R * C * sizeof(float));
-    }
-    op->gemm(d, w->t, GEMM_ADD, R, C, Q, a->att, Q, lw->o.packed, a->x_mid, C);
+    const struct branch_end attn = {&lw->o, lw->attn_norm, a->y_attn, a->rstd_attn};
+    add_branch(m, w, R, a->att, &attn, a->x, a->x_mid);
 
     // x_out (R, C) = x_mid + (silu(gate) * up) Wdown^T
-    op->rmsnorm(d, R, C, a->x_mid, C, lw->ffn_norm, eps, m->xn, C, a->rstd_ffn);
-    op->gemm(d, w->t, GEMM_SET, R, 2 * F, C, m->xn, C, lw->gate_up.packed, a->gate_up, 2 * F);
+    in = forward_branch_input(m, R, a->x_mid, lw->ffn_norm, a->rstd_ffn);
+    op->gemm(d, w->t, GEMM_SET, R, 2 * F, C, in, C, lw->gate_up.packed, a->gate_up, 2 * F);
     op->swiglu(d, R, F, a->gate_up, a->gate_up + F, 2 * F, m->act, F);
-    if (a->x_out != a->x_mid) {
-        op->copy(d, a->x_out, a->x_mid, R * C * sizeof(float));
-    }
-    op->gemm(d, w->t, GEMM_ADD, R, C, F, m->act, F, lw->down.packed, a->x_out, C);
+    const struct branch_end ffn = {&lw->down, lw->ffn_norm, a->y_ffn, a->rstd_ffn};
+    add_branch(m, w, R, m->act, &ffn, a->x_mid, a->x_out);
 }
 
 static struct kv_view view_keys(const struct model *m, const struct kv_cache *kv, size_t layer,
@@ -164,7 +227,7 @@ enum err forward_layers(struct model *m, const struct weights *w, struct kv_cach
         }
         a = acts != NULL ? &acts[l] : &m->infer;
         struct kv_view keys = view_keys(m, kv, l, a);
-        forward_layer(m, w, &w->layers[l], R, a, &keys);
+        forward_layer(m, w, l, R, a, &keys);
     }
     *x = a->x_out;
     return forward_cancelled(cancel, why);

@@ -73,6 +73,7 @@ size_t gguf_n_tensors(const struct gguf *g);
 const struct gguf_tensor *gguf_tensor_at(const struct gguf *g, size_t i);    // sorted by name
 const struct gguf_tensor *gguf_tensor_find(const struct gguf *g, const char *name);
 
+const char *gguf_type_name(enum gguf_type t);                                 // "u32"
 const struct gguf_value *gguf_find(const struct gguf *g, const char *key);    // NULL: absent
 // Typed readers. An absent key or a value of another type or out of range is an error naming file
 // and key. Integers may be stored in any integer type. The _opt forms leave *out untouched when the

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/gguf_vocab.h"
 #include "model/source_impl.h"
 #include "model/token_index.h"
 #include "model/utf8.h"
@@ -116,6 +117,36 @@ static enum err set_pre(const struct gguf *g, const struct pre *pre, struct toke
         }
     }
     return e;
+}
+
+// The steps that set_pre would have made. A published pattern leaves nothing between its matches, so
+// that keeping the matches only is the same.
+static bool splits_alike(const struct tokenizer_spec *s, const struct pre *pre)
+{
+    size_t n = 0;
+    if (pre->digits && (n == s->n_steps || s->steps[n++].kind != SPEC_DIGITS)) {
+        return false;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(pre->patterns) && pre->patterns[i] != NULL; i++, n++) {
+        if (n == s->n_steps ||
+            (s->steps[n].kind != SPEC_REGEX && s->steps[n].kind != SPEC_MATCHES) ||
+            strcmp(s->steps[n].pattern, pre->patterns[i]) != 0) {
+            return false;
+        }
+    }
+    return n == s->n_steps;
+}
+
+const char *gguf_pre_name(const struct tokenizer_spec *s)
+{
+    bool nfc = s->n_norms == 1 && s->norms[0].kind == SPEC_NFC;
+    for (size_t i = 0; i < ARRAY_LEN(pres) && (nfc || s->n_norms == 0); i++) {
+        if (pres[i].nfc == nfc && pres[i].ignore_merges == s->ignore_merges &&
+            splits_alike(s, &pres[i])) {
+            return pres[i].name;
+        }
+    }
+    return NULL;
 }
 
 // ---- tokens and merges ----

@@ -118,15 +118,47 @@ static enum err open_file(struct source *s, const char *name, struct why *why)
     return e;
 }
 
-static bool is_open(const struct source *s, const char *name)
+static const struct safetensors *find_open(const struct source *s, const char *name)
 {
     size_t folder = strlen(s->path) + 1;
     for (size_t i = 0; i < s->n_files; i++) {
         if (strcmp(safetensors_where(s->files[i]) + folder, name) == 0) {
-            return true;
+            return s->files[i];
         }
     }
-    return false;
+    return NULL;
+}
+
+// One entry of the index: opens the file that it names, unless another entry has, and looks whether
+// the tensor is there.
+static enum err open_entry(struct source *s, const char *tensor, const json_t *value,
+                           struct why *why)
+{
+    const char *file = json_string_value(value);
+    if (file == NULL || strchr(file, '/') != NULL || strlen(file) != json_string_length(value)) {
+        return why_set(why, ERR_INVALID,
+                       "%s/model.safetensors.index.json: tensor %.100s: expected the name of a "
+                       "file in this folder",
+                       s->path, tensor);
+    }
+    enum err e = ERR_OK;
+    if (find_open(s, file) == NULL) {
+        e = s->n_files == MAX_FILES
+                ? why_set(why, ERR_LIMIT, "%s: more than %d tensor files", s->path, MAX_FILES)
+                : open_file(s, file, why);
+        if (e == ERR_NOT_FOUND) {
+            (void)why_prefix(why, e, "%s/model.safetensors.index.json: tensor %.100s", s->path,
+                             tensor);
+        }
+        if (e != ERR_OK) {
+            return e;
+        }
+    }
+    return safetensors_find(find_open(s, file), tensor) != NULL
+               ? ERR_OK
+               : why_set(why, ERR_CORRUPT,
+                         "%s/model.safetensors.index.json: tensor %.100s is not in %.200s", s->path,
+                         tensor, file);
 }
 
 static enum err open_indexed(struct source *s, struct why *why)
@@ -134,30 +166,17 @@ static enum err open_indexed(struct source *s, struct why *why)
     json_t *root = NULL;
     enum err e = load_json(s, "model.safetensors.index.json", MAX_INDEX, true, &root, why);
     json_t *map = json_object_get(root, "weight_map");
-    if (e == ERR_OK && !json_is_object(map)) {
+    if (e == ERR_OK && (!json_is_object(map) || json_object_size(map) == 0)) {
         e = why_set(why, ERR_INVALID,
-                    "%s/model.safetensors.index.json: weight_map is not an object", s->path);
+                    "%s/model.safetensors.index.json: weight_map: expected an object of tensors "
+                    "and files",
+                    s->path);
     }
     const char *tensor;
     json_t *value;
     json_object_foreach(map, tensor, value)
     {
-        const char *file = json_string_value(value);
-        if (e != ERR_OK) {
-            break;
-        }
-        if (file == NULL || strchr(file, '/') != NULL ||
-            strlen(file) != json_string_length(value)) {
-            e = why_set(why, ERR_INVALID,
-                        "%s/model.safetensors.index.json: tensor %.100s: expected the name of a "
-                        "file in this "
-                        "folder",
-                        s->path, tensor);
-        } else if (!is_open(s, file)) {
-            e = s->n_files == MAX_FILES
-                    ? why_set(why, ERR_LIMIT, "%s: more than %d tensor files", s->path, MAX_FILES)
-                    : open_file(s, file, why);
-        }
+        e = e ? e : open_entry(s, tensor, value, why);
     }
     json_decref(root);
     return e;
@@ -210,8 +229,11 @@ static enum err map_tensor(struct source *s, size_t index, struct why *why)
                        "%s: tensor %s: dtype %s cannot be read; supported are F32, F16, BF16",
                        safetensors_where(in), p->name, t->dtype);
     }
-    s->views[index] = (struct source_view){t->data, type, false};
-    return safetensors_check_shape(in, t, p, why);
+    enum err e = safetensors_check_shape(in, t, p, why);
+    if (e == ERR_OK) {
+        s->views[index] = (struct source_view){t->data, type, false};
+    }
+    return e;
 }
 
 static bool may_be_ignored(const struct source *s, const char *name)
@@ -226,15 +248,18 @@ static enum err map_tensors(struct source *s, struct why *why)
 {
     enum err e = ERR_OK;
     for (size_t i = 0; e == ERR_OK && i < s->params.n; i++) {
-        e = map_tensor(s, i, why);
+        e = source_found(s, map_tensor(s, i, why), why);
     }
     for (size_t f = 0; e == ERR_OK && f < s->n_files; f++) {
         for (size_t i = 0; e == ERR_OK && i < safetensors_n_tensors(s->files[f]); i++) {
             const char *name = safetensors_tensor_at(s->files[f], i)->name;
-            if (param_table_find(&s->params, name) < 0 && !may_be_ignored(s, name)) {
-                e = why_set(why, ERR_UNSUPPORTED,
-                            "%s: tensor %.200s is not part of a %s model as computed here",
-                            safetensors_where(s->files[f]), name, s->config.family);
+            if (!may_be_ignored(s, name) && param_table_find(&s->params, name) < 0) {
+                e = source_found(s,
+                                 why_set(why, ERR_UNSUPPORTED,
+                                         "%s: tensor %.200s is not part of a %s model as computed "
+                                         "here",
+                                         safetensors_where(s->files[f]), name, s->config.family),
+                                 why);
             }
         }
     }

@@ -6,6 +6,7 @@
 #ifndef CARAVAN_MODEL_INTERNAL_H
 #define CARAVAN_MODEL_INTERNAL_H
 
+#include "model/family.h"
 #include "model/model.h"
 
 enum { HEAD_ROWS = 128 };    // outs per chunk of logits: 128 * 49152 * 4 B = 25 MB
@@ -20,6 +21,9 @@ void *slab_take(struct slab *s, size_t bytes);    // NULL while base is NULL; 64
 
 struct dims {
     size_t V, C, F, H, G, D, Q, KV, W, L;
+    // Heads that the norms of q and k take one by one: H and G, or 1 and 1 where a norm spans the
+    // whole projection; 0 = the family has no such norms.
+    size_t HN, GN;
 };
 struct dims dims_of(const struct model_config *c);
 
@@ -31,26 +35,30 @@ struct matrix {
 };
 
 struct layer_weights {
-    float *attn_norm;         // (C)
-    struct matrix qkv;        // (W, C): the rows of q, k, v
-    struct matrix o;          // (C, Q)
-    float *ffn_norm;          // (C)
-    struct matrix gate_up;    // (2F, C): the rows of gate, then up
-    struct matrix down;       // (C, F)
+    float *attn_norm;          // (C)
+    struct matrix qkv;         // (W, C): the rows of q, k, v
+    float *qkv_bias;           // (W); NULL: the family has none
+    float *q_norm, *k_norm;    // (Q / HN), (KV / GN); NULL: the family has none
+    struct matrix o;           // (C, Q)
+    float *ffn_norm;           // (C)
+    struct matrix gate_up;     // (2F, C): the rows of gate, then up
+    struct matrix down;        // (C, F)
 };
 
 // What the blob consists of, in order: a vector or a matrix (never both).
 struct unit {
     size_t rows, cols;
-    float *vector;
+    float **vector;
     struct matrix *matrix;
 };
 
 struct weights {
     struct device *d;
     enum dtype t;
-    bool for_training, tied;
+    bool for_training;
     bool transposed;    // the panels of W^T are those of the panels of W
+    struct model_config config;
+    const struct family *family;
     struct dims dim;
     struct matrix embed;    // (V, C); packed_t only where it is the head as well
     struct matrix head;     // (V, C); the embedding's own when tied
@@ -70,7 +78,7 @@ struct weights {
     size_t staged;         // bytes in stage
     size_t stage_bytes;    // size of the largest block
     uint8_t *stage;        // host; allocated by the first piece that needs it
-    float *vector_host;    // (C) host
+    float *vector_host;    // the longest vector; host
     struct hash_state *hash;
     struct weights_sums sums;    // of the first `summed` pieces of the caller's panels
     size_t summed;
@@ -78,16 +86,21 @@ struct weights {
 
 // ---- model ----
 // What one layer keeps. Inference reuses one set for all layers, in place: x = x_mid = x_out, no
-// rstd, no lse.
+// rstd, no lse, no qk.
 struct layer_acts {
     float *x;            // (R, C) layer input
     float *rstd_attn;    // (R)
     float *qkv;          // (R, W) after RoPE
+    float *qk;           // (R, Q + KV) q and k before their norms; NULL without such norms
+    float *rstd_q;       // (R, HN)
+    float *rstd_k;       // (R, GN)
     float *att;          // (R, Q)
     float *lse;          // (R, H)
     float *x_mid;        // (R, C) after attention
     float *rstd_ffn;     // (R)
     float *gate_up;      // (R, 2F)
+    float *y_attn;       // (R, C) what attention and MLP give, where norms stand behind them;
+    float *y_ffn;        // NULL where they stand before
     float *x_out;        // (R, C) = the next layer's x
 };
 
@@ -108,6 +121,7 @@ struct kv_cache {
 struct model {
     struct device *d;
     struct model_config config;
+    const struct family *family;
     struct model_limits limits;
     struct param_table params;
     struct dims dim;
@@ -153,6 +167,12 @@ enum err forward_layers(struct model *m, const struct weights *w, struct kv_cach
 // logits of outs first .. first + n - 1 (n <= head_rows) from x.
 void forward_head(struct model *m, const struct weights *w, const struct batch *b, const float *x,
                   size_t first, size_t n);
+// What the first product of a branch reads: norm(x), in m->xn, or x itself where norms stand behind
+// the branch. rstd may be NULL.
+const float *forward_branch_input(struct model *m, size_t R, const float *x, const float *norm,
+                                  float *rstd);
+// The keys that rows see in a layer.
+struct attn_keys forward_keys(const struct model *m, size_t layer);
 enum err forward_cancelled(const atomic_bool *cancel, struct why *why);
 
 #endif

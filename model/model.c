@@ -51,6 +51,7 @@ static void layout_inference(struct model *m, struct slab *s)
         .x_out = x,
     };
     m->xn = take_floats(s, R * n->C);
+    m->infer.y_attn = m->infer.y_ffn = m->xn;    // normed in place
     m->act = take_floats(s, R * n->F);
     m->x_out = take_floats(s, m->head_rows * n->C);
     m->xn_out = take_floats(s, m->head_rows * n->C);
@@ -58,17 +59,29 @@ static void layout_inference(struct model *m, struct slab *s)
     m->logits = take_floats(s, m->head_rows * n->V);
 }
 
-static struct layer_acts layout_layer(const struct dims *n, size_t R, float *x, struct slab *s)
+static float *take_if(bool needed, struct slab *s, size_t n)
 {
+    return needed ? take_floats(s, n) : NULL;
+}
+
+static struct layer_acts layout_layer(const struct model *m, size_t R, float *x, struct slab *s)
+{
+    const struct dims *n = &m->dim;
+    bool qk_norm = n->HN > 0, after = m->family->norm_after;
     return (struct layer_acts){
         .x = x,
         .rstd_attn = take_floats(s, R),
         .qkv = take_floats(s, R * n->W),
+        .qk = take_if(qk_norm, s, R * (n->Q + n->KV)),
+        .rstd_q = take_if(qk_norm, s, R * n->HN),
+        .rstd_k = take_if(qk_norm, s, R * n->GN),
         .att = take_floats(s, R * n->Q),
         .lse = take_floats(s, R * n->H),
         .x_mid = take_floats(s, R * n->C),
         .rstd_ffn = take_floats(s, R),
         .gate_up = take_floats(s, R * 2 * n->F),
+        .y_attn = take_if(after, s, R * n->C),
+        .y_ffn = take_if(after, s, R * n->C),
         .x_out = take_floats(s, R * n->C),
     };
 }
@@ -82,7 +95,7 @@ static void layout_training(struct model *m, struct slab *s)
     }
     float *x = take_floats(s, R * n->C);
     for (size_t l = 0; l < n->L; l++) {
-        struct layer_acts a = layout_layer(n, R, x, s);
+        struct layer_acts a = layout_layer(m, R, x, s);
         if (m->train != NULL) {
             m->train[l] = a;
         }
@@ -109,6 +122,7 @@ static void plan(struct model *m, const struct model_config *c, const struct mod
 {
     m->config = *c;
     m->limits = *l;
+    m->family = family_find(c->family);
     m->dim = dims_of(c);
     m->rows_cap = MAX(l->max_rows, l->train_rows);
     m->head_rows = l->train_rows > 0 ? HEAD_ROWS : MIN(HEAD_ROWS, MAX(l->max_outs, 1));
@@ -140,7 +154,8 @@ static enum err upload_rope(struct model *m, struct why *why)
     if (host == NULL) {
         return why_set(why, ERR_NOMEM, "model: no memory for a RoPE table of %zu floats", n);
     }
-    rope_table(m->limits.max_context, m->dim.D, (double)m->config.rope_theta, host);
+    rope_table(m->limits.max_context, m->dim.D, (double)m->config.rope_theta, &m->config.rope,
+               host);
     m->d->ops->upload(m->d, m->rope, host, n * sizeof *host);
     free(host);
     return ERR_OK;

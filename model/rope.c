@@ -15,6 +15,7 @@
 #define PIO2_B 0x1.10b4611p-30
 #define PIO2_C 0x1.4c4c6628b80dcp-59
 #define TWO_OVER_PI 0x1.45f306dc9c883p-1
+#define TWO_PI 0x1.921fb54442d18p+2
 #define LN2_HI 0x1.62e42feep-1
 #define LN2_LO 0x1.a39ef35793c76p-33
 
@@ -77,12 +78,44 @@ static void cos_sin(double angle, double *c, double *s)
     }
 }
 
-void rope_table(size_t positions, size_t D, double theta, float *out)
+static double frequency(size_t i, size_t D, double log_theta)
+{
+    return exponential(-(2.0 * (double)i / (double)D) * log_theta);
+}
+
+static double divisor(double freq, const struct rope_scaling *s)
+{
+    if (s->type == ROPE_DEFAULT) {
+        return 1;
+    }
+    double factor = (double)s->factor, low = (double)s->low, high = (double)s->high;
+    double periods = (double)s->original_positions * freq / TWO_PI;    // N / wavelength
+    if (periods > high) {
+        return 1;
+    }
+    if (periods < low) {
+        return factor;
+    }
+    double share = (periods - low) / (high - low);
+    return 1 / (share + (1 - share) / factor);
+}
+
+void rope_divisors(size_t D, double theta, const struct rope_scaling *s, double *out)
+{
+    double log_theta = natural_log(theta);
+    for (size_t i = 0; i < D / 2; i++) {
+        out[i] = divisor(frequency(i, D, log_theta), s);
+    }
+}
+
+void rope_table(size_t positions, size_t D, double theta, const struct rope_scaling *scaling,
+                float *out)
 {
     double log_theta = natural_log(theta);
     size_t half = D / 2;
     for (size_t i = 0; i < half; i++) {
-        double inv_freq = exponential(-(2.0 * (double)i / (double)D) * log_theta);
+        double freq = frequency(i, D, log_theta);
+        double inv_freq = freq / divisor(freq, scaling);
         for (size_t pos = 0; pos < positions; pos++) {
             double c = 0, s = 0;
             cos_sin((double)pos * inv_freq, &c, &s);

@@ -1,13 +1,9 @@
-// safetensors.c: the reader of the container, and the one-file writer and reader of a run's
-// weights.
+// safetensors.c: the reader of the container.
 //
 // The header is JSON from a stranger: its length is held against the file and a limit before it is
 // parsed, nesting and duplicate names are refused by common/json, and every number in it is
 // compared with the bytes that exist before it becomes a pointer. Element counts are multiplied
 // with an overflow check.
-//
-// The writer orders tensors as the parameter table does and pads the header with blanks to a
-// multiple of 8, so that equal weights give equal files and every tensor starts aligned.
 
 #include "model/safetensors.h"
 
@@ -18,7 +14,6 @@
 
 #include "common/fs.h"
 #include "common/json.h"
-#include "model/source.h"
 #include "model/source_impl.h"
 
 #define MAX_TENSORS 1000000
@@ -28,6 +23,8 @@ struct safetensors {
     char *where;
     struct safetensors_tensor *tensors;    // by name
     size_t n;
+    const uint8_t *data;    // of all tensors
+    size_t data_len;
 };
 
 static const struct {
@@ -224,6 +221,8 @@ static enum err parse(struct safetensors *s, const uint8_t *data, size_t len, st
     }
     struct reader r = {s->where, data + sizeof header_len + header_len,
                        len - sizeof header_len - (size_t)header_len, why};
+    s->data = r.data;
+    s->data_len = r.data_len;
     json_t *header = NULL;
     enum err e = json_parse((const char *)data + sizeof header_len, (size_t)header_len, s->where,
                             &header, why);
@@ -293,6 +292,11 @@ const char *safetensors_where(const struct safetensors *s)
     return s->where;
 }
 
+bool safetensors_holds(const struct safetensors *s, const uint8_t *byte)
+{
+    return byte >= s->data && byte < s->data + s->data_len;
+}
+
 size_t safetensors_n_tensors(const struct safetensors *s)
 {
     return s->n;
@@ -308,82 +312,6 @@ const struct safetensors_tensor *safetensors_find(const struct safetensors *s, c
 {
     struct safetensors_tensor key = {.name = (char *)(uintptr_t)name};
     return bsearch(&key, s->tensors, s->n, sizeof *s->tensors, by_name);
-}
-
-// ---- a whole model in one file ----
-
-static const char *dtype_name(enum dtype t)
-{
-    return t == DTYPE_BF16 ? "BF16" : "F32";
-}
-
-static json_t *header_entry(const struct param *p, enum dtype t)
-{
-    size_t begin = p->offset * dtype_size(t), end = begin + p->count * dtype_size(t);
-    json_t *shape = param_is_vector(p)
-                        ? json_pack("[I]", (json_int_t)p->count)
-                        : json_pack("[I, I]", (json_int_t)p->rows, (json_int_t)p->cols);
-    return json_pack("{s:s, s:o, s:[I, I]}", "dtype", dtype_name(t), "shape", shape, "data_offsets",
-                     (json_int_t)begin, (json_int_t)end);
-}
-
-// The header text, padded so that the data starts at a multiple of 8 (free()); NULL when out of
-// memory or a pair is not UTF-8.
-static char *print_header(const struct param_table *p, enum dtype t, const char *const *metadata,
-                          size_t *len)
-{
-    json_t *header = json_object(), *pairs = json_pack("{s:s}", "format", "pt");
-    bool ok = true;
-    for (size_t i = 0; metadata != NULL && metadata[i] != NULL; i += 2) {
-        ok = json_object_set_new(pairs, metadata[i], json_string(metadata[i + 1])) == 0 && ok;
-    }
-    ok = json_object_set_new(header, "__metadata__", pairs) == 0 && ok;
-    for (size_t i = 0; i < p->n; i++) {
-        ok = json_object_set_new(header, p->params[i].name, header_entry(&p->params[i], t)) == 0 &&
-             ok;
-    }
-    char *text = ok ? json_dumps(header, JSON_COMPACT) : NULL;
-    json_decref(header);
-    if (text == NULL) {
-        return NULL;
-    }
-    size_t n = strlen(text), padded = (n + 7) / 8 * 8;
-    char *grown = realloc(text, padded + 1);
-    if (grown == NULL) {
-        free(text);
-        return NULL;
-    }
-    memset(grown + n, ' ', padded - n);
-    *len = padded;
-    return grown;
-}
-
-enum err safetensors_write_flat(const char *path, const struct param_table *p, enum dtype t,
-                                const void *flat, const char *const *metadata, struct why *why)
-{
-    size_t len = 0;
-    char *header = print_header(p, t, metadata, &len);
-    if (header == NULL) {
-        return why_set(why, ERR_NOMEM, "%s: out of memory for the header", path);
-    }
-    struct fs_writer *w = NULL;
-    uint64_t header_len = len;
-    enum err e = fs_writer_open(path, &w, why);
-    if (e == ERR_OK) {
-        e = fs_writer_write(w, &header_len, sizeof header_len, why);
-    }
-    if (e == ERR_OK) {
-        e = fs_writer_write(w, header, len, why);
-    }
-    if (e == ERR_OK) {
-        e = fs_writer_write(w, flat, p->total * dtype_size(t), why);
-    }
-    free(header);
-    if (e == ERR_OK) {
-        return fs_writer_commit(w, why);
-    }
-    fs_writer_abort(w);
-    return e;
 }
 
 enum err safetensors_check_shape(const struct safetensors *s, const struct safetensors_tensor *t,
@@ -407,44 +335,4 @@ enum err safetensors_check_shape(const struct safetensors *s, const struct safet
     }
     return why_set(why, ERR_CORRUPT, "%s: tensor %s: shape [%s], expected [%s]", s->where, p->name,
                    found, expected);
-}
-
-static enum err copy_flat(const struct safetensors *s, const struct param_table *p, enum dtype t,
-                          uint8_t *flat, struct why *why)
-{
-    for (size_t i = 0; i < p->n; i++) {
-        const struct param *want = &p->params[i];
-        const struct safetensors_tensor *have = safetensors_find(s, want->name);
-        if (have == NULL) {
-            return why_set(why, ERR_CORRUPT, "%s: tensor %s is missing", s->where, want->name);
-        }
-        enum err e = safetensors_check_shape(s, have, want, why);
-        if (e != ERR_OK) {
-            return e;
-        }
-        if (strcmp(have->dtype, dtype_name(t)) != 0) {
-            return why_set(why, ERR_MISMATCH, "%s: tensor %s: dtype %s, expected %s", s->where,
-                           want->name, have->dtype, dtype_name(t));
-        }
-    }
-    if (s->n != p->n) {
-        return why_set(why, ERR_CORRUPT, "%s: %zu tensors, expected %zu", s->where, s->n, p->n);
-    }
-    for (size_t i = 0; i < p->n; i++) {
-        const struct safetensors_tensor *have = safetensors_find(s, p->params[i].name);
-        memcpy(flat + p->params[i].offset * dtype_size(t), have->data, have->bytes);
-    }
-    return ERR_OK;
-}
-
-enum err safetensors_read_flat(const char *path, const struct param_table *p, enum dtype t,
-                               void *flat, struct why *why)
-{
-    struct safetensors *s = NULL;
-    enum err e = safetensors_open(path, &s, why);
-    if (e == ERR_OK) {
-        e = copy_flat(s, p, t, flat, why);
-    }
-    safetensors_close(s);
-    return e;
 }

@@ -8,6 +8,7 @@
 #ifndef CARAVAN_MODEL_SAFETENSORS_H
 #define CARAVAN_MODEL_SAFETENSORS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -37,6 +38,7 @@ MUST_CHECK enum err safetensors_parse(const uint8_t *data, size_t len, const cha
 void safetensors_rest(const struct safetensors *s);    // fs_map_rest of its file
 void safetensors_close(struct safetensors *s);         // NULL is fine
 const char *safetensors_where(const struct safetensors *s);
+bool safetensors_holds(const struct safetensors *s, const uint8_t *byte);    // of its data
 size_t safetensors_n_tensors(const struct safetensors *s);
 // Sorted by name.
 const struct safetensors_tensor *safetensors_tensor_at(const struct safetensors *s, size_t i);

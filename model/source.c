@@ -2,13 +2,12 @@
 // each lies.
 //
 // Opening does all the checking that needs no tensor data: shapes, types, ranges, names. What is
-// left for reading is conversion and the search for infinities and NaNs, row by row while a row is
-// in the L1 cache. A tokenizer that cannot be used does not make the weights unusable, so its error
-// is kept and given to whoever asks for the tokenizer.
+// left for reading is conversion and the search for infinities and NaNs (source_rows.c). A tokenizer
+// that cannot be used does not make the weights unusable, so its error is kept and given to whoever
+// asks for the tokenizer.
 
 #include "model/source.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -20,7 +19,7 @@
 
 bool param_is_vector(const struct param *p)
 {
-    return p->kind == PARAM_ATTN_NORM || p->kind == PARAM_FFN_NORM || p->kind == PARAM_FINAL_NORM;
+    return p->vector;
 }
 
 enum err source_make_table(struct source *s, struct why *why)
@@ -35,7 +34,17 @@ enum err source_make_table(struct source *s, struct why *why)
                : why_set(why, ERR_NOMEM, "%s: out of memory for %zu tensors", s->path, s->params.n);
 }
 
-static enum err open_format(struct source *s, struct why *why)
+enum err source_found(struct source *s, enum err e, struct why *why)
+{
+    if (e == ERR_OK || e == ERR_NOMEM || s->report == NULL) {
+        return e;
+    }
+    s->report(s->report_arg, why->text);
+    s->n_problems++;
+    return ERR_OK;
+}
+
+enum err source_open_format(struct source *s, struct why *why)
 {
     struct stat st;
     if (stat(s->path, &st) != 0) {
@@ -51,7 +60,7 @@ static enum err open_format(struct source *s, struct why *why)
     return gguf_model_open(s, why);
 }
 
-static void open_spec(struct source *s)
+void source_open_spec(struct source *s)
 {
     s->spec_err = s->gguf != NULL ? gguf_model_spec(s, &s->spec, &s->spec_why)
                                   : hf_spec(s, &s->spec, &s->spec_why);
@@ -71,12 +80,12 @@ enum err source_open(const char *path, struct source **out, struct why *why)
         free(s);
         return why_set(why, ERR_NOMEM, "%s: out of memory", path);
     }
-    enum err e = open_format(s, why);
+    enum err e = source_open_format(s, why);
     if (e != ERR_OK) {
         source_close(s);
         return e;
     }
-    open_spec(s);
+    source_open_spec(s);
     *out = s;
     return ERR_OK;
 }
@@ -108,6 +117,30 @@ void source_close(struct source *s)
     free(s);
 }
 
+enum err source_use_weights(struct source *s, const char *path, struct why *why)
+{
+    struct safetensors **files = realloc(s->files, (s->n_files + 1) * sizeof(struct safetensors *));
+    if (files == NULL) {
+        return why_set(why, ERR_NOMEM, "%s: out of memory", path);
+    }
+    s->files = files;
+    struct safetensors *w = NULL;
+    enum err e = safetensors_open(path, &w, why);
+    if (e == ERR_OK) {
+        e = safetensors_check_flat(w, &s->params, NULL, why);
+    }
+    if (e != ERR_OK) {
+        safetensors_close(w);
+        return e;
+    }
+    s->files[s->n_files++] = w;    // the model's own stay open: its tokenizer may be in one of them
+    for (size_t i = 0; i < s->params.n; i++) {
+        const struct safetensors_tensor *t = safetensors_find(w, s->params.params[i].name);
+        s->views[i] = (struct source_view){t->data, quant_by_name(t->dtype), false};
+    }
+    return ERR_OK;
+}
+
 const struct model_config *source_config(const struct source *s)
 {
     return &s->config;
@@ -121,38 +154,6 @@ const struct param_table *source_params(const struct source *s)
 const char *source_format(const struct source *s)
 {
     return s->format;
-}
-
-// ---- tensors ----
-
-// The row of the Hugging Face layout that stored row r is.
-static size_t row_of(const struct source *s, const struct source_view *v, size_t r)
-{
-    if (!v->interleaved) {
-        return r;
-    }
-    size_t head_dim = (size_t)s->config.head_dim, head = r / head_dim, within = r % head_dim;
-    return head * head_dim + within % 2 * (head_dim / 2) + within / 2;
-}
-
-enum err source_read(const struct source *s, size_t index, float *out, struct why *why)
-{
-    CHECK(index < s->params.n);
-    const struct param *p = &s->params.params[index];
-    const struct source_view *v = &s->views[index];
-    size_t blocks = p->cols / v->type->block, row_bytes = blocks * v->type->block_bytes;
-    for (size_t r = 0; r < p->rows; r++) {
-        size_t to = row_of(s, v, r);
-        float *row = out + to * p->cols;
-        v->type->read(v->data + r * row_bytes, blocks, row);
-        size_t bad = quant_first_nonfinite(row, p->cols);
-        if (bad < p->cols) {
-            return why_set(why, ERR_CORRUPT,
-                           "%s: tensor %s: element [%zu, %zu] is %s, expected a finite number",
-                           s->path, p->name, to, bad, isnan(row[bad]) ? "NaN" : "infinite");
-        }
-    }
-    return ERR_OK;
 }
 
 // ---- tokenizer ----

@@ -173,6 +173,13 @@ static enum err create_added(struct tokenizer *t, const struct tokenizer_spec *s
     return e;
 }
 
+static int32_t find_added(const struct tokenizer *t, const char *text)
+{
+    struct added_walk walk = {.text = (const uint8_t *)text, .len = strlen(text)};
+    struct added_match match;
+    return added_next(t->added, &walk, true, &match) && match.start == 0 ? (int32_t)match.id : -1;
+}
+
 // NULL for a token that there is not.
 static const char *token_text(const struct tokenizer_spec *s, int32_t id,
                               char out[SPEC_MAX_TOKEN_BYTES + 1])
@@ -185,13 +192,6 @@ static const char *token_text(const struct tokenizer_spec *s, int32_t id,
     memcpy(out, text, len);
     out[len] = '\0';
     return out;
-}
-
-static int32_t find_added(const struct tokenizer *t, const char *text)
-{
-    struct added_walk walk = {.text = (const uint8_t *)text, .len = strlen(text)};
-    struct added_match match;
-    return added_next(t->added, &walk, true, &match) && match.start == 0 ? (int32_t)match.id : -1;
 }
 
 static enum err create_chat(struct tokenizer *t, const struct tokenizer_spec *s, struct why *why)

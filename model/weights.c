@@ -4,8 +4,9 @@
 //      file, a message or the optimiser's own array.
 // Out: packed panels and norm vectors in one slab, and for training the panels of W^T in another.
 //
-// The blob is a sequence of units: norm vectors, and matrices where q, k, v (and gate, up) count as
-// one taller matrix, since their rows follow each other in the blob. A unit is packed in blocks of
+// The blob is a sequence of units: vectors, and matrices where q, k, v (and gate, up) count as one
+// taller matrix, since their rows follow each other in the blob; so do their biases. Which there
+// are, and in which order, is the family's row. A unit is packed in blocks of
 // BLOCK_ROWS, because panels of 16 outputs are independent: a reload needs little memory beside the
 // versions, and a block that the optimiser has just rounded is packed while it is in cache. A block
 // that lies complete and aligned in the caller's piece is packed from there, anything else goes
@@ -22,7 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK_ROWS = 1024, PANEL = 16, UNITS_PER_LAYER = 6, SUM_PIECE = 1 << 16 };
+enum { BLOCK_ROWS = 1024, PANEL = 16, SUM_PIECE = 1 << 16 };
 
 void *slab_take(struct slab *s, size_t bytes)
 {
@@ -45,6 +46,12 @@ struct dims dims_of(const struct model_config *c)
     n.Q = n.H * n.D;
     n.KV = n.G * n.D;
     n.W = n.Q + 2 * n.KV;
+    const struct family *f = family_find(c->family);
+    CHECK(f != NULL);
+    const struct family_param *q = family_layer_param(f, PARAM_Q_NORM);
+    const struct family_param *k = family_layer_param(f, PARAM_K_NORM);
+    n.HN = q != NULL ? n.Q / family_dim(c, q->cols) : 0;
+    n.GN = k != NULL ? n.KV / family_dim(c, k->cols) : 0;
     return n;
 }
 
@@ -79,52 +86,64 @@ static float *take_vector(struct slabs *s, size_t n)
     return slab_take(&s->forward, n * sizeof(float));
 }
 
-// Points every view into s; run with bases of NULL it only counts.
-static void layout(struct weights *w, struct slabs *s)
+// Where in struct layer_weights the parameters of a layer go. Those that follow one another in the
+// table and have one place are one taller matrix or longer vector.
+static const size_t places[PARAM_KINDS] = {
+    [PARAM_ATTN_NORM] = offsetof(struct layer_weights, attn_norm),
+    [PARAM_Q] = offsetof(struct layer_weights, qkv),
+    [PARAM_K] = offsetof(struct layer_weights, qkv),
+    [PARAM_V] = offsetof(struct layer_weights, qkv),
+    [PARAM_Q_BIAS] = offsetof(struct layer_weights, qkv_bias),
+    [PARAM_K_BIAS] = offsetof(struct layer_weights, qkv_bias),
+    [PARAM_V_BIAS] = offsetof(struct layer_weights, qkv_bias),
+    [PARAM_Q_NORM] = offsetof(struct layer_weights, q_norm),
+    [PARAM_K_NORM] = offsetof(struct layer_weights, k_norm),
+    [PARAM_O] = offsetof(struct layer_weights, o),
+    [PARAM_FFN_NORM] = offsetof(struct layer_weights, ffn_norm),
+    [PARAM_GATE] = offsetof(struct layer_weights, gate_up),
+    [PARAM_UP] = offsetof(struct layer_weights, gate_up),
+    [PARAM_DOWN] = offsetof(struct layer_weights, down),
+};
+
+static struct unit *add_unit(struct weights *w, const struct family_param *p, void *place)
 {
-    const struct dims *n = &w->dim;
-    bool back = w->for_training, tied = w->tied;
-    w->embed = take_matrix(w, s, n->V, n->C, back && tied);
-    for (size_t l = 0; l < n->L; l++) {
-        w->layers[l] = (struct layer_weights){
-            .attn_norm = take_vector(s, n->C),
-            .qkv = take_matrix(w, s, n->W, n->C, back),
-            .o = take_matrix(w, s, n->C, n->Q, back),
-            .ffn_norm = take_vector(s, n->C),
-            .gate_up = take_matrix(w, s, 2 * n->F, n->C, back),
-            .down = take_matrix(w, s, n->C, n->F, back),
-        };
+    struct unit *u = &w->units[w->n_units++];
+    *u = (struct unit){.rows = family_dim(&w->config, p->rows),
+                       .cols = family_dim(&w->config, p->cols)};
+    if (p->rows == DIM_ONE) {
+        u->vector = place;
+    } else {
+        u->matrix = place;
     }
-    w->final_norm = take_vector(s, n->C);
-    w->head = tied ? w->embed : take_matrix(w, s, n->V, n->C, back);
+    return u;
 }
 
-static void add_vector(struct weights *w, float *v)
+static void list_layer(struct weights *w, struct layer_weights *lw)
 {
-    w->units[w->n_units++] = (struct unit){.rows = 1, .cols = w->dim.C, .vector = v};
-}
-
-static void add_matrix(struct weights *w, struct matrix *m)
-{
-    w->units[w->n_units++] = (struct unit){.rows = m->rows, .cols = m->cols, .matrix = m};
+    struct unit *u = NULL;
+    size_t place = SIZE_MAX;
+    for (const struct family_param *p = w->family->layer; p->name != NULL; p++) {
+        if (places[p->kind] != place) {
+            place = places[p->kind];
+            u = add_unit(w, p, (char *)lw + place);
+        } else if (u->vector != NULL) {
+            u->cols += family_dim(&w->config, p->cols);
+        } else {
+            u->rows += family_dim(&w->config, p->rows);
+        }
+    }
 }
 
 static void list_units(struct weights *w)
 {
     w->n_units = 0;
-    add_matrix(w, &w->embed);
+    add_unit(w, &w->family->before, &w->embed);
     for (size_t l = 0; l < w->dim.L; l++) {
-        struct layer_weights *lw = &w->layers[l];
-        add_vector(w, lw->attn_norm);
-        add_matrix(w, &lw->qkv);
-        add_matrix(w, &lw->o);
-        add_vector(w, lw->ffn_norm);
-        add_matrix(w, &lw->gate_up);
-        add_matrix(w, &lw->down);
+        list_layer(w, &w->layers[l]);
     }
-    add_vector(w, w->final_norm);
-    if (!w->tied) {
-        add_matrix(w, &w->head);
+    add_unit(w, &w->family->after, &w->final_norm);
+    if (!w->config.tied) {
+        add_unit(w, &w->family->head, &w->head);
     }
     w->blob_bytes = 0;
     w->stage_bytes = 0;
@@ -135,20 +154,56 @@ static void list_units(struct weights *w)
     }
 }
 
+// Points every unit into s; run with bases of NULL it only counts. Only a tied embedding is a
+// product's matrix, and so has a transpose.
+static void layout(struct weights *w, struct slabs *s)
+{
+    for (size_t i = 0; i < w->n_units; i++) {
+        const struct unit *u = &w->units[i];
+        if (u->vector != NULL) {
+            *u->vector = take_vector(s, u->cols);
+        } else {
+            bool product = u->matrix != &w->embed || w->config.tied;
+            *u->matrix = take_matrix(w, s, u->rows, u->cols, w->for_training && product);
+        }
+    }
+    if (w->config.tied) {
+        w->head = w->embed;
+    }
+}
+
+struct sizes {
+    size_t forward, back, stage;
+};
+
+// Without allocating anything: the ends of the model and one layer are counted.
+static struct sizes count_sizes(const struct device *d, const struct model_config *c, enum dtype t,
+                                bool for_training)
+{
+    struct layer_weights layer;
+    struct unit units[FAMILY_LAYER_PARAMS + 3];
+    struct weights w = {.t = t, .for_training = for_training, .config = *c, .units = units};
+    struct slabs counted[2] = {0};          // without layers, with one
+    w.d = (struct device *)(uintptr_t)d;    // only asked for sizes
+    w.family = family_find(c->family);
+    w.layers = &layer;
+    for (size_t i = 0; i < 2; i++) {
+        w.dim.L = i;
+        list_units(&w);
+        layout(&w, &counted[i]);
+    }
+    size_t n = (size_t)c->layers;
+    const struct slab *f = &counted[0].forward, *b = &counted[0].back;
+    return (struct sizes){.forward = f->used + n * (counted[1].forward.used - f->used),
+                          .back = b->used + n * (counted[1].back.used - b->used),
+                          .stage = w.stage_bytes};
+}
+
 // ---- where the panels stand
 
 size_t weights_panel_bytes(const struct device *d, const struct model_config *c, enum dtype t)
 {
-    struct dims n = dims_of(c);
-    struct layer_weights layer;
-    struct weights w = {.t = t, .tied = c->tied, .dim = n, .layers = &layer};
-    struct slabs none = {0}, one = {0};
-    w.d = (struct device *)(uintptr_t)d;    // only asked for sizes
-    w.dim.L = 0;
-    layout(&w, &none);
-    w.dim.L = 1;
-    layout(&w, &one);
-    return none.forward.used + n.L * (one.forward.used - none.forward.used);
+    return count_sizes(d, c, t, false).forward;
 }
 
 static void point_views(struct weights *w, void *panels)
@@ -156,7 +211,6 @@ static void point_views(struct weights *w, void *panels)
     struct slabs s = {{.base = panels}, {.base = w->back}};
     w->panels = panels;
     layout(w, &s);
-    list_units(w);
 }
 
 enum err weights_place(struct weights *w, void *panels, struct why *why)
@@ -178,10 +232,18 @@ static enum err allocate_parts(struct weights *w, const struct model_config *c, 
                                struct why *why)
 {
     w->layers = calloc(w->dim.L, sizeof *w->layers);
-    w->units = calloc(w->dim.L * UNITS_PER_LAYER + 3, sizeof *w->units);
-    w->vector_host = calloc(w->dim.C, sizeof *w->vector_host);
+    w->units = calloc(w->dim.L * FAMILY_LAYER_PARAMS + 3, sizeof *w->units);
     w->hash = hash_create();
-    if (w->layers == NULL || w->units == NULL || w->vector_host == NULL || w->hash == NULL) {
+    if (w->layers == NULL || w->units == NULL || w->hash == NULL) {
+        return why_set(why, ERR_NOMEM, "weights: out of memory");
+    }
+    size_t longest = 0;
+    list_units(w);
+    for (size_t i = 0; i < w->n_units; i++) {
+        longest = MAX(longest, w->units[i].vector != NULL ? w->units[i].cols : 0);
+    }
+    w->vector_host = calloc(longest, sizeof *w->vector_host);
+    if (w->vector_host == NULL) {
         return why_set(why, ERR_NOMEM, "weights: out of memory");
     }
     struct slabs s = {0};
@@ -205,7 +267,8 @@ enum err weights_create_in(struct device *d, const struct model_config *c, enum 
         return why_set(why, ERR_NOMEM, "weights: out of memory");
     }
     *w = (struct weights){
-        .d = d, .t = t, .for_training = for_training, .tied = c->tied, .dim = dims_of(c)};
+        .d = d, .t = t, .for_training = for_training, .config = *c, .dim = dims_of(c)};
+    w->family = family_find(c->family);
     e = allocate_parts(w, c, panels, why);
     if (e != ERR_OK) {
         weights_destroy(w);
@@ -342,7 +405,7 @@ static void pack_block(struct weights *w, const void *block)
             }
             src = w->vector_host;
         }
-        op->upload(w->d, u->vector, src, u->cols * sizeof(float));
+        op->upload(w->d, *u->vector, src, u->cols * sizeof(float));
     } else {
         // rows is a multiple of 16 in every block but a unit's last, so blocks start on a panel
         char *panels = (char *)u->matrix->packed + panel_bytes(w->d, w->t, w->row, u->cols);
@@ -362,7 +425,7 @@ static size_t packed_so_far(const struct weights *w)
         return w->panel_bytes;
     }
     const struct unit *u = &w->units[w->unit];
-    const char *at = u->vector != NULL ? (const char *)u->vector : u->matrix->packed;
+    const char *at = u->vector != NULL ? (const char *)*u->vector : u->matrix->packed;
     size_t inside = w->row > 0 ? panel_bytes(w->d, w->t, w->row, u->cols) : 0;
     return (size_t)(at - (const char *)w->panels) + inside;
 }
@@ -445,24 +508,11 @@ enum err weights_end(struct weights *w, struct hash128 *hash, struct why *why)
 
 size_t weights_blob_bytes(const struct model_config *c, enum dtype t)
 {
-    struct dims n = dims_of(c);
-    size_t layer = 2 * n.C + n.W * n.C + n.C * n.Q + 3 * n.F * n.C;
-    return (n.V * n.C * (c->tied ? 1 : 2) + n.L * layer + n.C) * dtype_size(t);
+    return param_total(c) * dtype_size(t);
 }
 
 size_t weights_memory(const struct model_config *c, enum dtype t, bool for_training)
 {
-    struct dims n = dims_of(c);
-    struct layer_weights layer;
-    struct weights w = {
-        .t = t, .for_training = for_training, .tied = c->tied, .dim = n, .layers = &layer};
-    struct slabs none = {0}, one = {0};
-    w.dim.L = 0;
-    layout(&w, &none);
-    w.dim.L = 1;
-    layout(&w, &one);
-    size_t widest = MIN(MAX(MAX(n.V, 2 * n.F), n.W), (size_t)BLOCK_ROWS);
-    size_t stage = MAX(widest * n.C, MIN(n.C, (size_t)BLOCK_ROWS) * MAX(n.F, n.Q));
-    size_t back = none.back.used + n.L * (one.back.used - none.back.used);
-    return sizeof w + weights_panel_bytes(NULL, c, t) + back + stage * dtype_size(t);
+    struct sizes n = count_sizes(NULL, c, t, for_training);
+    return sizeof(struct weights) + n.forward + n.back + n.stage;
 }

@@ -26,37 +26,44 @@ struct query {
     const float *q;
     float *out;
     float *lse;
-    size_t len;
+    size_t first, len;    // it sees keys first .. len - 1
     float max, sum;
 };
 
-// Scores of n <= 64 keys, in place of s; lanes past n become -inf. Returns their maximum.
-static float block_scores(const struct attn_args *a, const float *q, const float **k, size_t n,
-                          float *s)
+// Scores of keys skip .. n - 1 of a block (n <= 64), in place of s, from the 16 that skip lies in;
+// the others there become -inf. Returns their maximum.
+static float block_scores(const struct attn_args *a, const float *q, const float **k, size_t skip,
+                          size_t n, float *s)
 {
     v16 scale = v16_set1(a->scale);
     v16 max = v16_set1(-INFINITY);
-    for (size_t j = 0; j < n; j += LANES) {
+    for (size_t j = skip / LANES * LANES; j < n; j += LANES) {
         v16 t = v16_mul(attn_dots16(q, k + j, a->D), scale);
         if (n - j < LANES) {
             v16_store(s + j, t);
             t = v16_load_fill(s + j, n - j, -INFINITY);
         }
         v16_store(s + j, t);
+        if (skip > j) {
+            for (size_t i = j; i < skip; i++) {
+                s[i] = -INFINITY;
+            }
+            t = v16_load(s + j);
+        }
         max = v16_max(max, t);
     }
     return v16_hmax(max);
 }
 
 static void query_block(const struct attn_args *a, struct query *q, const float **k,
-                        const float **v, size_t n)
+                        const float **v, size_t skip, size_t n)
 {
     float p[KEY_BLOCK];
-    float m = block_scores(a, q->q, k, n, p);
+    float m = block_scores(a, q->q, k, skip, n, p);
     m = q->max > m ? q->max : m;
     float factor = mathfun_exp(q->max - m);
     v16 vm = v16_set1(m), sum = v16_zero();
-    for (size_t j = 0; j < n; j += LANES) {
+    for (size_t j = skip / LANES * LANES; j < n; j += LANES) {
         v16 e = v16_exp(v16_sub(v16_load(p + j), vm));
         v16_store(p + j, e);
         sum = v16_add(sum, e);
@@ -64,20 +71,25 @@ static void query_block(const struct attn_args *a, struct query *q, const float 
     q->sum = fmaf(q->sum, factor, v16_sum(sum));
     q->max = m;
     attn_scale(q->out, factor, a->D);
-    attn_weighted_sum(q->out, n, p, v, a->D);
+    attn_weighted_sum(q->out, n - skip, p + skip, v + skip, a->D);
 }
 
 static void tile(const struct attn_args *a, struct query *q, size_t n_queries, size_t g,
                  const int32_t *list, size_t longest)
 {
     const float *k[KEY_BLOCK], *v[KEY_BLOCK];
-    for (size_t first = 0; first < longest; first += KEY_BLOCK) {
+    size_t start = attn_block(longest);
+    for (size_t i = 0; i < n_queries; i++) {
+        start = MIN(start, attn_block(q[i].first));
+    }
+    for (size_t first = start; first < longest; first += KEY_BLOCK) {
         size_t n = MIN(longest - first, (size_t)KEY_BLOCK);
         attn_rows(k, a->k + g * a->D, a->ldkv, list, first, n);
         attn_rows(v, a->v + g * a->D, a->ldkv, list, first, n);
         for (size_t i = 0; i < n_queries; i++) {
-            if (q[i].len > first) {
-                query_block(a, &q[i], k, v, MIN(n, q[i].len - first));
+            if (q[i].len > first && q[i].first < first + n) {
+                size_t skip = q[i].first > first ? q[i].first - first : 0;
+                query_block(a, &q[i], k, v, skip, MIN(n, q[i].len - first));
             }
         }
     }
@@ -112,6 +124,7 @@ static void task(void *arg, size_t chunk, int thread)
             q[n++] = (struct query){.q = a->q + r * a->ldq + h * a->D,
                                     .out = out,
                                     .lse = a->lse != NULL ? a->lse + r * a->H + h : NULL,
+                                    .first = attn_first(a->keys, (size_t)a->keys->kv_len[r]),
                                     .len = (size_t)a->keys->kv_len[r],
                                     .max = -INFINITY};
             if (n == TILE_QUERIES || i + 1 == (end - first) * share) {

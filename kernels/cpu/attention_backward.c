@@ -34,7 +34,7 @@ struct back_tile {
     const float *q[TILE_QUERIES], *dout[TILE_QUERIES];
     float *dq[TILE_QUERIES];
     float lse[TILE_QUERIES], delta[TILE_QUERIES];
-    size_t len[TILE_QUERIES];
+    size_t seen[TILE_QUERIES], len[TILE_QUERIES];    // keys seen .. len - 1
     // by key, then query: the coefficients that dv and dk sum over
     float p[KEY_BLOCK][TILE_QUERIES], ds[KEY_BLOCK][TILE_QUERIES];
 };
@@ -49,25 +49,27 @@ static float dot(const float *x, const float *y, size_t D)
     return v16_sum(acc);
 }
 
-// Query i against n keys: fills column i of p and ds (zeros past its own length) and adds to its
-// dq.
+// Query i against n keys: fills column i of p and ds (zeros for keys it does not see) and adds to
+// its dq.
 static void query_block(const struct back_args *a, struct back_tile *t, size_t i, const float **k,
                         const float **v, size_t first, size_t n)
 {
     float p[KEY_BLOCK], ds[KEY_BLOCK];
     size_t own = t->len[i] > first ? MIN(n, t->len[i] - first) : 0;
+    size_t skip = t->seen[i] > first ? MIN(own, t->seen[i] - first) : 0;
     v16 scale = v16_set1(a->scale), lse = v16_set1(t->lse[i]), delta = v16_set1(t->delta[i]);
-    for (size_t j = 0; j < own; j += LANES) {
+    for (size_t j = skip / LANES * LANES; j < own; j += LANES) {
         v16 s = v16_mul(attn_dots16(t->q[i], k + j, a->D), scale);
         v16 e = v16_exp(v16_sub(s, lse));
         v16 dp = attn_dots16(t->dout[i], v + j, a->D);
         v16_store(p + j, e);
         v16_store(ds + j, v16_mul(v16_mul(e, v16_sub(dp, delta)), scale));
     }
-    attn_weighted_sum(t->dq[i], own, ds, k, a->D);
+    attn_weighted_sum(t->dq[i], own - skip, ds + skip, k + skip, a->D);
     for (size_t j = 0; j < n; j++) {
-        t->p[j][i] = j < own ? p[j] : 0.0f;
-        t->ds[j][i] = j < own ? ds[j] : 0.0f;
+        bool seen = j >= skip && j < own;
+        t->p[j][i] = seen ? p[j] : 0.0f;
+        t->ds[j][i] = seen ? ds[j] : 0.0f;
     }
 }
 
@@ -75,7 +77,11 @@ static void run_tile(const struct back_args *a, struct back_tile *t, size_t g, c
                      size_t longest)
 {
     const float *k[KEY_BLOCK], *v[KEY_BLOCK];
-    for (size_t first = 0; first < longest; first += KEY_BLOCK) {
+    size_t start = attn_block(longest);
+    for (size_t i = 0; i < t->n; i++) {
+        start = MIN(start, attn_block(t->seen[i]));
+    }
+    for (size_t first = start; first < longest; first += KEY_BLOCK) {
         size_t n = MIN(longest - first, (size_t)KEY_BLOCK);
         attn_rows(k, a->k + g * a->D, a->ldkv, list, first, n);
         attn_rows(v, a->v + g * a->D, a->ldkv, list, first, n);
@@ -101,6 +107,7 @@ static void add_query(const struct back_args *a, struct back_tile *t, size_t r, 
     t->lse[i] = a->lse[r * a->H + h];
     t->delta[i] = dot(t->dout[i], out, a->D);
     t->len[i] = (size_t)a->keys->kv_len[r];
+    t->seen[i] = attn_first(a->keys, t->len[i]);
     memset(t->dq[i], 0, a->D * sizeof(float));
 }
 

@@ -100,6 +100,19 @@ static inline size_t attn_run(const struct attn_keys *keys, size_t first, size_t
     return longest;
 }
 
+// The first key that a row with len keys sees.
+static inline size_t attn_first(const struct attn_keys *keys, size_t len)
+{
+    size_t window = (size_t)keys->window;
+    return window > 0 && len > window ? len - window : 0;
+}
+
+// The first position of the key block that position p lies in.
+static inline size_t attn_block(size_t p)
+{
+    return p / KEY_BLOCK * KEY_BLOCK;
+}
+
 // Where the n keys from position `first` of a list start in k or v. Up to a multiple of 16 the last
 // one is repeated, so that blocks of 16 may be read.
 static inline void attn_rows(const float **p, const float *base, size_t ld, const int32_t *list,

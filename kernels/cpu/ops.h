@@ -92,6 +92,10 @@ void OP(embed)(struct device *d, enum dtype t, size_t R, size_t V, size_t C, con
                const int32_t *ids, float *out);
 void OP(rmsnorm)(struct device *d, size_t R, size_t C, const float *x, size_t ldx, const float *w,
                  float eps, float *out, size_t ldo, float *rstd);
+void OP(norm_heads)(struct device *d, size_t R, size_t heads, size_t D, float *x, size_t ldx,
+                    const float *w, float eps, float *kept, size_t ldk, float *rstd);
+void OP(bias)(struct device *d, size_t R, size_t N, const float *bias, float *x, size_t ldx);
+void OP(add)(struct device *d, size_t n, const float *x, float *out);
 void OP(gemm)(struct device *d, enum dtype t, enum gemm_mode mode, size_t R, size_t N, size_t K,
               const float *x, size_t ldx, const void *packed, float *out, size_t ldo);
 // One thread's share of gemm: N columns from the start of `packed`, all R rows.
@@ -118,6 +122,11 @@ void OP(gemm_dw)(struct device *d, size_t R, size_t N, size_t K, const float *dy
 void OP(rmsnorm_backward)(struct device *d, size_t R, size_t C, const float *x, size_t ldx,
                           const float *w, const float *rstd, const float *dy, size_t ldy, float *dx,
                           size_t lddx, float *dw);
+void OP(norm_heads_backward)(struct device *d, size_t R, size_t heads, size_t D, const float *kept,
+                             size_t ldk, const float *w, const float *rstd, float *dx, size_t lddx,
+                             float *dw);
+void OP(bias_backward)(struct device *d, size_t R, size_t N, const float *dy, size_t ldy,
+                       float *db);
 void OP(attention_backward)(struct device *d, size_t R, size_t H, size_t G, size_t D, float scale,
                             const float *q, size_t ldq, const float *k, const float *v, size_t ldkv,
                             const struct attn_keys *keys, const float *out, const float *dout,

@@ -1,5 +1,5 @@
-// rows.c: the ops that walk rows: embedding, RMSNorm, RoPE, SwiGLU, moving rows; forward and
-// backward.
+// rows.c: the ops that walk rows: embedding, RMSNorm, RoPE, SwiGLU, biases, sums, moving rows;
+// forward and backward.
 //
 // Each is a pass over memory with a few operations per element, so nothing here is clever. Elements
 // are taken 16 at a time; the last group of a row is loaded with zeros behind it, which changes no
@@ -10,7 +10,8 @@
 //   rope               (a, b) -> (a cos - b sin, b cos + a sin)
 //   swiglu             s = 1 / (1 + e^-gate);  out = gate * s * up
 //   swiglu_backward    dup = dout * gate * s;  dgate = dout * up * s * (1 + gate * (1 - s))
-// dw and scatter_add sum over rows: there a thread owns columns and walks all rows, so that the
+//   bias, add          x + bias, out + x
+// dw, db and scatter_add sum over rows: there a thread owns columns and walks all rows, so that the
 // order of additions is that of the rows.
 
 #include "kernels/cpu/mathfun.h"
@@ -302,6 +303,82 @@ void OP(swiglu_backward)(struct device *d, size_t R, size_t F, const float *gate
     a.dgate = dgate;
     a.dup = dup;
     cpu_run(d, cpu_div_up(R, a.grain), swiglu_back_chunk, &a);
+}
+
+// ---- bias
+enum { BIAS_COLUMNS = 64 };    // that one chunk of a gradient owns
+
+struct bias_args {
+    size_t R, N, ld, grain;
+    const float *bias, *dy;
+    float *x, *db;
+};
+
+static void bias_chunk(void *arg, size_t chunk, int thread)
+{
+    (void)thread;
+    const struct bias_args *a = arg;
+    size_t end = MIN(a->R, (chunk + 1) * a->grain);
+    for (size_t r = chunk * a->grain; r < end; r++) {
+        float *x = a->x + r * a->ld;
+        for (size_t i = 0; i < a->N; i += LANES) {
+            size_t n = lanes_at(i, a->N);
+            v16_store_n(x + i, v16_add(v16_load_n(x + i, n), v16_load_n(a->bias + i, n)), n);
+        }
+    }
+}
+
+void OP(bias)(struct device *d, size_t R, size_t N, const float *bias, float *x, size_t ldx)
+{
+    struct bias_args a = {.R = R, .N = N, .ld = ldx, .grain = cpu_grain(R, N)};
+    a.bias = bias;
+    a.x = x;
+    cpu_run(d, cpu_div_up(R, a.grain), bias_chunk, &a);
+}
+
+static void bias_back_chunk(void *arg, size_t chunk, int thread)
+{
+    (void)thread;
+    const struct bias_args *a = arg;
+    size_t end = MIN(a->N, (chunk + 1) * BIAS_COLUMNS);
+    for (size_t i = chunk * BIAS_COLUMNS; i < end; i += LANES) {
+        size_t n = lanes_at(i, end);
+        v16 acc = v16_load_n(a->db + i, n);
+        for (size_t r = 0; r < a->R; r++) {
+            acc = v16_add(acc, v16_load_n(a->dy + r * a->ld + i, n));
+        }
+        v16_store_n(a->db + i, acc, n);
+    }
+}
+
+void OP(bias_backward)(struct device *d, size_t R, size_t N, const float *dy, size_t ldy, float *db)
+{
+    struct bias_args a = {.R = R, .N = N, .ld = ldy, .dy = dy, .db = db};
+    cpu_run(d, cpu_div_up(N, BIAS_COLUMNS), bias_back_chunk, &a);
+}
+
+// ---- add
+struct add_args {
+    size_t n, grain;
+    const float *x;
+    float *out;
+};
+
+static void add_chunk(void *arg, size_t chunk, int thread)
+{
+    (void)thread;
+    const struct add_args *a = arg;
+    size_t end = MIN(a->n, (chunk + 1) * a->grain);
+    for (size_t i = chunk * a->grain; i < end; i += LANES) {
+        size_t n = lanes_at(i, end);
+        v16_store_n(a->out + i, v16_add(v16_load_n(a->out + i, n), v16_load_n(a->x + i, n)), n);
+    }
+}
+
+void OP(add)(struct device *d, size_t n, const float *x, float *out)
+{
+    struct add_args a = {.n = n, .grain = cpu_grain(n, 1), .x = x, .out = out};
+    cpu_run(d, cpu_div_up(n, a.grain), add_chunk, &a);
 }
 
 // ---- moving rows

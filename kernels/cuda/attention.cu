@@ -52,13 +52,14 @@ DEVICE void scores(const struct attn_args *a, const struct attn_block *b,
     }
 }
 
-DEVICE void softmax(const struct attn_block *b, const struct attn_memory *m, size_t n)
+// Keys skip..n-1 of the block have weight.
+DEVICE void softmax(const struct attn_block *b, const struct attn_memory *m, size_t skip, size_t n)
 {
     const size_t lane = thread_index() % WARP;
     for (size_t h = thread_index() / WARP; h < b->heads; h += ATTN_THREADS / WARP) {
         float *p = m->p + h * KEY_BLOCK;
-        float s0 = lane < n ? p[lane] : -INFINITY;
-        float s1 = lane + WARP < n ? p[lane + WARP] : -INFINITY;
+        float s0 = lane >= skip && lane < n ? p[lane] : -INFINITY;
+        float s1 = lane + WARP >= skip && lane + WARP < n ? p[lane + WARP] : -INFINITY;
         float top = warp_max(larger(s0, s1));
         top = m->max[h] > top ? m->max[h] : top;
         float factor = exp_f32(m->max[h] - top);
@@ -81,14 +82,14 @@ DEVICE void softmax(const struct attn_block *b, const struct attn_memory *m, siz
 }
 
 DEVICE void accumulate(const struct attn_args *a, const struct attn_block *b,
-                       const struct attn_memory *m, const size_t *row, size_t n)
+                       const struct attn_memory *m, const size_t *row, size_t skip, size_t n)
 {
     const size_t D = a->n.D;
     for (size_t i = thread_index(); i < b->heads * D; i += ATTN_THREADS) {
         const float *p = m->p + i / D * KEY_BLOCK, *v = a->v + b->g * D + i % D;
         float o = m->o[i] * m->factor[i / D];
         UNROLL
-        for (size_t j = 0; j < n; j++) {
+        for (size_t j = skip; j < n; j++) {
             o = fmaf(p[j], v[row[j] * a->ldkv], o);
         }
         m->o[i] = o;
@@ -111,13 +112,15 @@ KERNEL(attention, struct attn_args, ATTN_THREADS)
         m.max[tid] = -INFINITY;
         m.sum[tid] = 0.0f;
     }
-    for (size_t first = 0; first < len; first += KEY_BLOCK) {
+    const size_t seen = attn_first(&a->keys, len);
+    for (size_t first = seen / KEY_BLOCK * KEY_BLOCK; first < len; first += KEY_BLOCK) {
         const size_t n = attn_load_rows(list, first, len, row);
+        const size_t skip = seen > first ? seen - first : 0;
         scores(a, &b, &m, row, n);
         sync_block();
-        softmax(&b, &m, n);
+        softmax(&b, &m, skip, n);
         sync_block();
-        accumulate(a, &b, &m, row, n);
+        accumulate(a, &b, &m, row, skip, n);
         sync_block();
     }
     for (size_t i = tid; i < b.heads * D; i += ATTN_THREADS) {

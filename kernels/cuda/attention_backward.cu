@@ -185,15 +185,17 @@ KERNEL(attention_dq, struct back_args, ATTN_THREADS)
     const size_t D = a->n.D, len = (size_t)a->keys.kv_len[b.r];
     const int32_t *list = a->keys.kv_index + a->keys.kv_off[b.r];
     load_query(a, &b, &m);
-    for (size_t first = 0; first < len; first += KEY_BLOCK) {
+    const size_t seen = attn_first(&a->keys, len);
+    for (size_t first = seen / KEY_BLOCK * KEY_BLOCK; first < len; first += KEY_BLOCK) {
         const size_t n = attn_load_rows(list, first, len, row);
+        const size_t skip = seen > first ? seen - first : 0;
         slopes(a, &b, &m, row, n);
         sync_block();
         for (size_t i = thread_index(); i < b.heads * D; i += ATTN_THREADS) {
             const float *ds = m.ds + i / D * KEY_BLOCK, *k = a->k + b.g * D + i % D;
             float acc = m.dq[i];
             UNROLL
-            for (size_t j = 0; j < n; j++) {
+            for (size_t j = skip; j < n; j++) {
                 acc = fmaf(ds[j], k[row[j] * a->ldkv], acc);
             }
             m.dq[i] = acc;
@@ -206,6 +208,12 @@ KERNEL(attention_dq, struct back_args, ATTN_THREADS)
 }
 
 // ---- dk, dv
+DEVICE bool row_sees(const struct back_args *a, size_t r, int32_t j)
+{
+    const size_t len = (size_t)a->keys.kv_len[r];
+    return (size_t)j < len && (size_t)j >= attn_first(&a->keys, len);
+}
+
 struct dkv_memory {
     float *k, *v, *dk, *dv;    // (D)
     float *p, *ds;             // (QUERIES)
@@ -220,7 +228,7 @@ DEVICE void key_queries(const struct back_args *a, const struct dkv_memory *m, s
     for (size_t i = half; i < QUERIES; i += ATTN_HALVES) {
         const size_t at = first + i < all ? first + i : all - 1;
         const size_t r = (size_t)run->first + at / a->n.share, h = g * a->n.share + at % a->n.share;
-        const bool sees = first + i < all && a->keys.kv_len[r] > j;
+        const bool sees = first + i < all && row_sees(a, r, j);
         // Both halves of a warp meet in the sums, so neither may skip them.
         float s = lane_dot(a->q + r * a->ldq + h * D, m->k, sees ? D : 0, lane);
         float dp = lane_dot(a->dout + r * a->ldo + h * D, m->v, sees ? D : 0, lane);
@@ -259,7 +267,7 @@ DEVICE bool any_sees(const struct back_args *a, const struct run *run, int32_t j
         *flag = 0;
     }
     sync_block();
-    if (r <= last && r < (size_t)run->end && a->keys.kv_len[r] > j) {
+    if (r <= last && r < (size_t)run->end && row_sees(a, r, j)) {
         *flag = 1;
     }
     sync_block();

@@ -49,6 +49,13 @@ DEVICE struct attn_block attn_block(const struct attn_shape *n, size_t block)
     return b;
 }
 
+// The first key that a row with len keys sees.
+DEVICE size_t attn_first(const struct attn_keys *keys, size_t len)
+{
+    const size_t window = (size_t)keys->window;
+    return window > 0 && len > window ? len - window : 0;
+}
+
 // The key rows of a list from `first` on, up to 64, into shared memory; past the end the last one is
 // repeated. Returns how many there are. All threads of a block.
 DEVICE size_t attn_load_rows(const int32_t *list, size_t first, size_t len, size_t *row)

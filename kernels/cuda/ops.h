@@ -70,6 +70,10 @@ void cuda_embed(struct device *d, enum dtype t, size_t R, size_t V, size_t C, co
                 const int32_t *ids, float *out);
 void cuda_rmsnorm(struct device *d, size_t R, size_t C, const float *x, size_t ldx, const float *w,
                   float eps, float *out, size_t ldo, float *rstd);
+void cuda_norm_heads(struct device *d, size_t R, size_t heads, size_t D, float *x, size_t ldx,
+                     const float *w, float eps, float *kept, size_t ldk, float *rstd);
+void cuda_bias(struct device *d, size_t R, size_t N, const float *bias, float *x, size_t ldx);
+void cuda_add(struct device *d, size_t n, const float *x, float *out);
 void cuda_rope(struct device *d, size_t R, size_t heads, size_t D, float *x, size_t ldx,
                const int32_t *pos, const float *table, int inverse);
 void cuda_scatter_rows(struct device *d, size_t R, size_t C, const float *x, size_t ldx,
@@ -81,6 +85,11 @@ void cuda_swiglu(struct device *d, size_t R, size_t F, const float *gate, const 
 void cuda_rmsnorm_backward(struct device *d, size_t R, size_t C, const float *x, size_t ldx,
                            const float *w, const float *rstd, const float *dy, size_t ldy,
                            float *dx, size_t lddx, float *dw);
+void cuda_norm_heads_backward(struct device *d, size_t R, size_t heads, size_t D, const float *kept,
+                              size_t ldk, const float *w, const float *rstd, float *dx, size_t lddx,
+                              float *dw);
+void cuda_bias_backward(struct device *d, size_t R, size_t N, const float *dy, size_t ldy,
+                        float *db);
 void cuda_swiglu_backward(struct device *d, size_t R, size_t F, const float *gate, const float *up,
                           size_t ld, const float *dout, size_t lddo, float *dgate, float *dup,
                           size_t lddg);

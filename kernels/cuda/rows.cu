@@ -1,9 +1,9 @@
-// rows.cu: the ops that walk rows: embedding, RMSNorm, RoPE, SwiGLU, moving rows; forward and
-// backward. The formulas are those of kernels/cpu/rows.c.
+// rows.cu: the ops that walk rows: embedding, RMSNorm, RoPE, SwiGLU, biases, sums, moving rows;
+// forward and backward. The formulas are those of kernels/cpu/rows.c.
 //
 // Element-wise ops have a thread per element. A norm has a block per row: 16 lanes of its first warp
 // add the squares in the order that device.h demands, then all threads scale. Sums over rows (dw,
-// scatter_add) have one owner per element, who takes the rows in ascending order.
+// db, scatter_add) have one owner per element, who takes the rows in ascending order.
 
 #include "kernels/cuda/math.h"
 #include "kernels/cuda/ops.h"
@@ -211,6 +211,68 @@ void cuda_swiglu_backward(struct device *d, size_t R, size_t F, const float *gat
 {
     struct swiglu_args a = {R, F, ld, lddo, lddg, gate, up, dout, NULL, dgate, dup};
     LAUNCH(cuda_of(d), swiglu_backward, div_up(R * F, THREADS), THREADS, 0, a);
+}
+
+// ---- bias, add
+struct bias_args {
+    size_t R, N, ld;
+    const float *bias, *dy;
+    float *x, *db;
+};
+
+KERNEL(bias, struct bias_args, THREADS)
+{
+    size_t i = global_index(THREADS);
+    if (i < a->R * a->N) {
+        a->x[i / a->N * a->ld + i % a->N] += a->bias[i % a->N];
+    }
+}
+
+void cuda_bias(struct device *d, size_t R, size_t N, const float *bias_of, float *x, size_t ldx)
+{
+    struct bias_args a = {R, N, ldx, bias_of, NULL, x, NULL};
+    LAUNCH(cuda_of(d), bias, div_up(R * N, THREADS), THREADS, 0, a);
+}
+
+KERNEL(bias_backward, struct bias_args, NORM_THREADS)
+{
+    size_t i = global_index(NORM_THREADS);
+    if (i >= a->N) {
+        return;
+    }
+    float acc = a->db[i];
+    UNROLL
+    for (size_t r = 0; r < a->R; r++) {
+        acc += a->dy[r * a->ld + i];
+    }
+    a->db[i] = acc;
+}
+
+void cuda_bias_backward(struct device *d, size_t R, size_t N, const float *dy, size_t ldy,
+                        float *db)
+{
+    struct bias_args a = {R, N, ldy, NULL, dy, NULL, db};
+    LAUNCH(cuda_of(d), bias_backward, div_up(N, NORM_THREADS), NORM_THREADS, 0, a);
+}
+
+struct add_args {
+    size_t n;
+    const float *x;
+    float *out;
+};
+
+KERNEL(add, struct add_args, THREADS)
+{
+    size_t i = global_index(THREADS);
+    if (i < a->n) {
+        a->out[i] += a->x[i];
+    }
+}
+
+void cuda_add(struct device *d, size_t n, const float *x, float *out)
+{
+    struct add_args a = {n, x, out};
+    LAUNCH(cuda_of(d), add, div_up(n, THREADS), THREADS, 0, a);
 }
 
 // ---- moving rows

@@ -50,12 +50,14 @@ static void on_done(void *arg, const struct engine_sample *s)
     memcpy(o->seg, s->segments, s->n_segments * sizeof *o->seg);
 }
 
+static const struct tiny_variant *variant;    // the family that all tests run with
+
 static int setup(void **state)
 {
     struct bench *b = calloc(1, sizeof *b);
     struct tiny other;
-    tiny_init(&b->tiny, true, DTYPE_BF16, 5);
-    tiny_init(&other, true, DTYPE_BF16, 6);
+    tiny_init_as(&b->tiny, variant, true, DTYPE_BF16, 5);
+    tiny_init_as(&other, variant, true, DTYPE_BF16, 6);
     assert_int_equal(device_open("cpu", NULL, &b->device, NULL), ERR_OK);
     b->w[0] = tiny_weights(&b->tiny, b->device, false);
     b->w[1] = tiny_weights(&other, b->device, false);
@@ -414,5 +416,10 @@ int main(void)
         cmocka_unit_test(min_p_is_obeyed_and_the_kept_mass_reported),
         cmocka_unit_test(a_small_cache_only_slows_down),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    int failed = 0;
+    for (size_t i = 0; i < TINY_VARIANTS; i++) {
+        variant = &tiny_variants[i];
+        failed += cmocka_run_group_tests_name(variant->label, tests, setup, teardown);
+    }
+    return failed;
 }

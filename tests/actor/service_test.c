@@ -179,6 +179,14 @@ static void handler(void *arg, struct bus_request *r)
     case MSG_HELLO:
         reply_welcome(f, r);
         return;
+    case MSG_FIND_WEIGHTS:    // in no slab
+        m = (struct msg){
+            .type = MSG_WEIGHTS_FOUND,
+            .weights_found = {.version = f->version,
+                              .weights_hash = hash_bytes(
+                                  f->model.blob, f->model.params.total * dtype_size(f->model.t))}};
+        bus_reply(r, &m);
+        return;
     case MSG_FETCH_WEIGHTS:
         reply_chunk(f, r);
         return;

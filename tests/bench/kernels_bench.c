@@ -179,7 +179,7 @@ static void bench_attention(struct device *d, const char *kind)
         host[i]++;
     }
     d->ops->upload(d, len, host, sizeof host);
-    a.keys = (struct attn_keys){index, off, len};
+    a.keys = (struct attn_keys){index, off, len, 0};
     a.q = random_floats(d, a.T * HIDDEN);
     a.k = random_floats(d, a.T * KV);
     a.v = random_floats(d, a.T * KV);

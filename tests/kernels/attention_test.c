@@ -20,6 +20,7 @@ struct scene {
     size_t R, rows, H, G, D;
     int32_t *index, *off, *len;
     size_t n_index;
+    int32_t window;
     float *q, *k, *v, *dout;    // host
 };
 
@@ -113,7 +114,8 @@ static struct kit_attention reference(const struct scene *s, const struct wanted
                                   .v = w->v,
                                   .index = s->index,
                                   .off = s->off,
-                                  .len = s->len};
+                                  .len = s->len,
+                                  .window = s->window};
 }
 
 static double objective(const struct kit_attention *a, const struct wanted *w)
@@ -141,11 +143,11 @@ static void check_slope(const struct kit_attention *a, const struct wanted *w, d
     }
 }
 
-static void the_oracle_agrees_with_central_differences(void **state)
+static void check_oracle(int32_t window)
 {
-    (void)state;
     struct scene s = scene_make(2, 3, 2, 4, 4, 2, 5);
     struct wanted w = wanted_make(&s);
+    s.window = window;
     struct kit_attention a = reference(&s, &w);
     kit_attention(&a, w.out, w.lse);
     kit_attention_backward(&a, w.out, w.lse, w.dout, w.dq, w.dk, w.dv);
@@ -156,6 +158,13 @@ static void the_oracle_agrees_with_central_differences(void **state)
     scene_free(&s);
 }
 
+static void the_oracle_agrees_with_central_differences(void **state)
+{
+    (void)state;
+    check_oracle(0);
+    check_oracle(3);
+}
+
 static void check_scene(struct device *d, const struct scene *s)
 {
     size_t nq = s->R * s->H * s->D, nk = s->rows * s->G * s->D;
@@ -164,7 +173,7 @@ static void check_scene(struct device *d, const struct scene *s)
     kit_attention(&a, w.out, w.lse);
     kit_attention_backward(&a, w.out, w.lse, w.dout, w.dq, w.dk, w.dv);
     struct attn_keys keys = {kit_put_ints(d, s->index, s->n_index), kit_put_ints(d, s->off, s->R),
-                             kit_put_ints(d, s->len, s->R)};
+                             kit_put_ints(d, s->len, s->R), s->window};
     float *q = kit_put(d, s->q, nq), *k = kit_put(d, s->k, nk), *v = kit_put(d, s->v, nk);
     float *dout = kit_put(d, s->dout, nq), *out = kit_random(d, nq, 5, 9.0f);
     float *lse = kit_zeros(d, s->R * s->H), *dq = kit_random(d, nq, 6, 9.0f);
@@ -201,11 +210,16 @@ static void check_scene(struct device *d, const struct scene *s)
     wanted_free(&w);
 }
 
-// groups, prompt, forks, own, H, G, D
-static const size_t scenes[][7] = {
-    {1, 1, 0, 0, 1, 1, 16},   {1, 70, 0, 0, 9, 3, 64},  {2, 30, 2, 40, 4, 2, 24},
-    {3, 5, 3, 7, 6, 6, 5},    {1, 64, 1, 65, 2, 1, 80}, {1, 20, 0, 0, 50, 1, 8},
-    {300, 1, 0, 0, 1, 1, 16},    // more components than are told apart
+// groups, prompt, forks, own, H, G, D, window
+static const size_t scenes[][8] = {
+    {1, 1, 0, 0, 1, 1, 16},        {1, 70, 0, 0, 9, 3, 64},  {2, 30, 2, 40, 4, 2, 24},
+    {3, 5, 3, 7, 6, 6, 5},         {1, 64, 1, 65, 2, 1, 80}, {1, 20, 0, 0, 50, 1, 8},
+    {300, 1, 0, 0, 1, 1, 16},         // more components than are told apart
+    {2, 30, 2, 40, 4, 2, 24, 1},      // only the row itself
+    {1, 70, 0, 0, 9, 3, 64, 5},       // inside one block, and across two
+    {1, 140, 2, 60, 2, 1, 20, 64},    // a block long, but anywhere
+    {1, 200, 0, 0, 2, 2, 16, 100},    // whole blocks fall out of sight
+    {1, 70, 1, 9, 2, 1, 16, 500},     // longer than everything
 };
 
 static void attention_of(struct device *d)
@@ -213,6 +227,7 @@ static void attention_of(struct device *d)
     for (size_t j = 0; j < ARRAY_LEN(scenes); j++) {
         const size_t *c = scenes[j];
         struct scene s = scene_make(c[0], c[1], c[2], c[3], c[4], c[5], c[6]);
+        s.window = (int32_t)c[7];
         check_scene(d, &s);
         scene_free(&s);
     }
@@ -234,7 +249,7 @@ static void check_large_scores(struct device *d)
     float *q = kit_put(d, s.q, s.R * 16), *k = kit_put(d, s.k, s.rows * 16);
     float *v = kit_put(d, s.v, s.rows * 16), *out = kit_zeros(d, s.R * 16);
     struct attn_keys keys = {kit_put_ints(d, s.index, s.n_index), kit_put_ints(d, s.off, s.R),
-                             kit_put_ints(d, s.len, s.R)};
+                             kit_put_ints(d, s.len, s.R), 0};
     d->ops->attention(d, s.R, 1, 1, 16, 1.0f, q, 16, k, v, 16, &keys, out, 16, NULL);
     float *host = kit_get(d, out, s.R * 16);
     for (size_t i = 0; i < s.R * 16; i++) {

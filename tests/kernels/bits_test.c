@@ -3,6 +3,7 @@
 // operation or a sum in another order on one path makes it fail. The backward claims are weaker, as
 // device.h says: any number of threads, one instruction set.
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -98,7 +99,7 @@ static void attention(struct device *d, const struct pass *p, struct result *to)
     int32_t *dev_len = kit_put_ints(d, len, p->R);
     d->ops->rope(d, p->R, p->H, p->D, q, p->H * p->D, dev_len, dev_table, 0);
     keep_from(d, to, q, nq);
-    struct attn_keys keys = {dev_index, dev_off, dev_len};
+    struct attn_keys keys = {dev_index, dev_off, dev_len, 0};
     d->ops->attention(d, p->R, p->H, p->G, p->D, 0.2f, q, p->H * p->D, k, v, p->G * p->D, &keys,
                       out, p->H * p->D, lse);
     keep_from(d, to, out, nq);
@@ -243,11 +244,15 @@ static void a_row_alone_equals_the_row_among_others(void **state)
 
 // Rows of one list in one call, against each row in a call of its own with a list of its own and
 // its keys elsewhere in memory.
-static void where_keys_lie_and_who_shares_them_does_not_show(void **state)
+static void check_places(int32_t window)
 {
-    (void)state;
     enum { R = 90, H = 4, G = 2, D = 40, ROWS = 200 };
+    float *first = NULL;
     for (int kind = 0; kind < KIT_KINDS; kind++) {
+        bool slow = strcmp(kit_kinds[kind], "cuda-emulated") == 0;
+        if (slow && window != 0 && window != 30 && window != 70) {
+            continue;
+        }
         struct device *d = kit_open(kit_kinds[kind], 2);
         if (d == NULL) {
             continue;
@@ -267,17 +272,50 @@ static void where_keys_lie_and_who_shares_them_does_not_show(void **state)
         }
         int32_t *dev_list = kit_put_ints(d, list, R), *dev_moved = kit_put_ints(d, moved, R);
         int32_t *dev_off = kit_put_ints(d, off, R), *dev_len = kit_put_ints(d, len, R);
-        struct attn_keys keys = {dev_list, dev_off, dev_len};
+        struct attn_keys keys = {dev_list, dev_off, dev_len, window};
         d->ops->attention(d, R, H, G, D, 0.25f, q, H * D, k, v, G * D, &keys, want, H * D, NULL);
         for (size_t r = 0; r < R; r++) {
-            struct attn_keys own = {dev_moved, dev_off, dev_len + r};
+            struct attn_keys own = {dev_moved, dev_off, dev_len + r, window};
             d->ops->attention(d, 1, H, G, D, 0.25f, q + r * H * D, H * D, k2, v2, G * D, &own,
                               got + r * H * D, H * D, NULL);
         }
         kit_same_on(d, "attention", R * H * D, got, want);
+        const float nan = NAN;
+        for (size_t i = 0; window > 0 && (int32_t)i < R - window; i++) {    // out of sight
+            d->ops->upload(d, k2 + (size_t)moved[i] * G * D, &nan, sizeof nan);
+            d->ops->upload(d, v2 + (size_t)moved[i] * G * D, &nan, sizeof nan);
+        }
+        struct attn_keys last = {dev_moved, dev_off, dev_len + R - 1, window};
+        d->ops->attention(d, 1, H, G, D, 0.25f, q + (R - 1) * H * D, H * D, k2, v2, G * D, &last,
+                          got + (R - 1) * H * D, H * D, NULL);
+        kit_same_on(d, "keys before the window", R * H * D, got, want);
+        float *result = kit_get(d, want, R * H * D);
+        if (first == NULL) {
+            first = kit_get(d, want, R * H * D);
+        }
+        kit_same_bits(kit_kinds[kind], R * H * D, result, first);
+        free(result);
         void *all[] = {q, k, v, k2, v2, want, got, dev_list, dev_moved, dev_off, dev_len};
         kit_release(d, ARRAY_LEN(all), all);
         kit_close(d);
+    }
+    free(first);
+}
+
+static void where_keys_lie_and_who_shares_them_does_not_show(void **state)
+{
+    (void)state;
+    check_places(0);
+}
+
+// Blocks stay where they are, so a window that covers everything changes nothing, and others have
+// bits that depend on the row alone.
+static void a_window_hides_keys_and_nothing_else(void **state)
+{
+    (void)state;
+    static const int32_t windows[] = {1, 5, 16, 30, 64, 70, 89, 90, 1000};
+    for (size_t i = 0; i < ARRAY_LEN(windows); i++) {
+        check_places(windows[i]);
     }
 }
 
@@ -306,7 +344,7 @@ static struct result backward(const char *kind, int threads, size_t seed)
     }
     int32_t *dev_index = kit_put_ints(d, index, R), *dev_off = kit_put_ints(d, off, R);
     int32_t *dev_len = kit_put_ints(d, len, R);
-    struct attn_keys keys = {dev_index, dev_off, dev_len};
+    struct attn_keys keys = {dev_index, dev_off, dev_len, 0};
     d->ops->attention(d, R, H, G, D, 0.3f, q, C, k, v, C, &keys, out, C, lse);
     d->ops->attention_backward(d, R, H, G, D, 0.3f, q, C, k, v, C, &keys, out, dout, C, lse, dq, C,
                                dk, dv, C);
@@ -383,6 +421,7 @@ int main(void)
         cmocka_unit_test(subnormals_are_zero_on_every_path),
         cmocka_unit_test(a_row_alone_equals_the_row_among_others),
         cmocka_unit_test(where_keys_lie_and_who_shares_them_does_not_show),
+        cmocka_unit_test(a_window_hides_keys_and_nothing_else),
         cmocka_unit_test(gradients_do_not_depend_on_threads),
         cmocka_unit_test(the_order_of_a_blocks_threads_does_not_show),
     };

@@ -225,6 +225,11 @@ static double dot(const double *x, const double *y, size_t n)
     return s;
 }
 
+static int32_t first_key(const struct kit_attention *a, size_t r)
+{
+    return a->window > 0 && a->len[r] > a->window ? a->len[r] - a->window : 0;
+}
+
 void kit_attention(const struct kit_attention *a, double *out, double *lse)
 {
     for (size_t r = 0; r < a->R; r++) {
@@ -233,7 +238,7 @@ void kit_attention(const struct kit_attention *a, double *out, double *lse)
             const int32_t *list = a->index + a->off[r];
             double sum = 0.0;
             memset(out + at, 0, a->D * sizeof *out);
-            for (int32_t j = 0; j < a->len[r]; j++) {
+            for (int32_t j = first_key(a, r); j < a->len[r]; j++) {
                 size_t key = ((size_t)list[j] * a->G + g) * a->D;
                 double p = exp(a->scale * dot(a->q + at, a->k + key, a->D));
                 sum += p;
@@ -258,7 +263,7 @@ void kit_attention_backward(const struct kit_attention *a, const double *out, co
             size_t g = h / (a->H / a->G), at = (r * a->H + h) * a->D;
             const int32_t *list = a->index + a->off[r];
             double delta = dot(dout + at, out + at, a->D);
-            for (int32_t j = 0; j < a->len[r]; j++) {
+            for (int32_t j = first_key(a, r); j < a->len[r]; j++) {
                 size_t key = ((size_t)list[j] * a->G + g) * a->D;
                 double s = a->scale * dot(a->q + at, a->k + key, a->D);
                 double p = exp(s - lse[r * a->H + h]);

@@ -55,6 +55,7 @@ struct kit_attention {
     double scale;
     const double *q, *k, *v;
     const int32_t *index, *off, *len;
+    int32_t window;    // 0 = all keys
 };
 void kit_attention(const struct kit_attention *a, double *out, double *lse);
 void kit_attention_backward(const struct kit_attention *a, const double *out, const double *lse,

@@ -344,6 +344,55 @@ static void rows_move_and_add_where_the_list_says(void **state)
     kit_on_every_kind(rows_of);
 }
 
+static void check_sums(struct device *d, size_t R, size_t N)
+{
+    size_t ld = N + 3;
+    float *x = kit_random(d, R * ld, 1, 1.0f), *b = kit_random(d, N, 2, 1.0f);
+    float *before = kit_get(d, x, R * ld), *sum = kit_get(d, b, N);
+    float *b0 = kit_get(d, b, N);
+    d->ops->bias(d, R, N, b, x, ld);
+    float *after = kit_get(d, x, R * ld);
+    for (size_t r = 0; r < R; r++) {
+        for (size_t i = 0; i < ld; i++) {
+            float want = i < N ? before[r * ld + i] + b0[i] : before[r * ld + i];
+            kit_same_bits("bias", 1, after + r * ld + i, &want);
+        }
+        for (size_t i = 0; i < N; i++) {
+            sum[i] += after[r * ld + i];    // rows ascending, onto what is there
+        }
+    }
+    d->ops->bias_backward(d, R, N, x, ld, b);
+    float *db = kit_get(d, b, N);
+    kit_same_bits("db", N, db, sum);
+    float *out = kit_put(d, before, R * ld);
+    d->ops->add(d, R * ld, x, out);
+    float *added = kit_get(d, out, R * ld);
+    for (size_t i = 0; i < R * ld; i++) {
+        float want = before[i] + after[i];
+        kit_same_bits("add", 1, added + i, &want);
+    }
+    void *all[] = {x, b, out};
+    kit_release(d, ARRAY_LEN(all), all);
+    void *host[] = {before, sum, b0, after, db, added};
+    for (size_t i = 0; i < ARRAY_LEN(host); i++) {
+        free(host[i]);
+    }
+}
+
+static void sums_of(struct device *d)
+{
+    check_sums(d, 1, 1);
+    check_sums(d, 150, 12);
+    check_sums(d, 9, 201);    // more columns than one thread owns
+    check_sums(d, 300, 512);
+}
+
+static void biases_and_streams_add_up(void **state)
+{
+    (void)state;
+    kit_on_every_kind(sums_of);
+}
+
 static void check_dw(struct device *d, size_t R, size_t N, size_t K)
 {
     size_t ldy = N + 1, ldx = K + 2;
@@ -516,6 +565,7 @@ int main(void)
         cmocka_unit_test(rope_turns_pairs_and_back),
         cmocka_unit_test(swiglu_and_its_gradients_in_place),
         cmocka_unit_test(rows_move_and_add_where_the_list_says),
+        cmocka_unit_test(biases_and_streams_add_up),
         cmocka_unit_test(gemm_dw_is_dy_transposed_times_x),
         cmocka_unit_test(sum_squares_adds_all),
         cmocka_unit_test(adamw_follows_the_paper),

@@ -17,8 +17,9 @@ struct table {
 
 static void table_init(struct table *t, size_t rows, size_t cols)
 {
-    t->param = (struct param){.name = "w", .rows = rows, .cols = cols, .count = rows * cols};
-    t->params = (struct param_table){&t->param, 1, rows * cols};
+    t->param = (struct param){
+        .name = "w", .rows = rows, .cols = cols, .count = rows * cols, .vector = rows == 1};
+    t->params = (struct param_table){.params = &t->param, .n = 1, .total = rows * cols};
 }
 
 static struct device *open_device(struct pool *pool)

@@ -47,9 +47,21 @@ static int setup(void **state)
     if (!mkdtemp(f->dir)) {
         return -1;
     }
-    f->list[0] = (struct param){"model.embed_tokens.weight", PARAM_EMBED, -1, 100, 33, 0, 3300};
-    f->list[1] = (struct param){"model.norm.weight", PARAM_FINAL_NORM, -1, 1, 33, 3300, 33};
-    f->params = (struct param_table){f->list, 2, 3333};
+    f->list[0] = (struct param){.name = "model.embed_tokens.weight",
+                                .kind = PARAM_EMBED,
+                                .layer = -1,
+                                .rows = 100,
+                                .cols = 33,
+                                .count = 3300};
+    f->list[1] = (struct param){.name = "model.norm.weight",
+                                .kind = PARAM_FINAL_NORM,
+                                .vector = true,
+                                .layer = -1,
+                                .rows = 1,
+                                .cols = 33,
+                                .offset = 3300,
+                                .count = 33};
+    f->params = (struct param_table){.params = f->list, .n = 2, .total = 3333};
     open_again(f, 2);
     *state = f;
     return 0;

@@ -7,11 +7,12 @@
 
 // Central differences in double of every single parameter: nothing of the backward pass can hide
 // behind a norm.
-static void check_gradients(bool tied, enum dtype dt)
+static void check_gradients(const struct tiny_variant *v, bool tied, enum dtype dt)
 {
     struct tiny t;
     struct problem p;
-    tiny_init(&t, tied, dt, 3);
+    print_message("%s, %s\n", v->label, tied ? "tied" : "untied");
+    tiny_init_as(&t, v, tied, dt, 3);
     small_problem(&p, &t);
     struct device *d = open_device(NULL);
     float *got = train(d, &t, &p);
@@ -43,26 +44,32 @@ static void check_gradients(bool tied, enum dtype dt)
     tiny_fini(&t);
 }
 
-static void gradients_of_a_tied_model_agree_with_central_differences(void **state)
+static void gradients_of_tied_models_agree_with_central_differences(void **state)
 {
     (void)state;
-    check_gradients(true, DTYPE_BF16);
+    check_gradients(&tiny_variants[0], true, DTYPE_BF16);
+    for (size_t i = 1; i < TINY_VARIANTS; i += 2) {
+        check_gradients(&tiny_variants[i], true, DTYPE_BF16);
+    }
 }
 
-static void gradients_of_an_untied_model_agree_with_central_differences(void **state)
+static void gradients_of_untied_models_agree_with_central_differences(void **state)
 {
     (void)state;
-    check_gradients(false, DTYPE_F32);
+    for (size_t i = 0; i < TINY_VARIANTS; i += 2) {
+        check_gradients(&tiny_variants[i], false, DTYPE_F32);
+    }
 }
 
 // Derivatives along random directions: the same check at lengths over several key blocks and head
 // chunks.
-static void gradients_of_long_sequences_agree_along_directions(void **state)
+static void check_directions(const struct tiny_variant *v)
 {
-    (void)state;
     struct tiny t;
     static struct problem p;
-    tiny_init(&t, true, DTYPE_BF16, 4);
+    print_message("%s\n", v->label);
+    tiny_init_as(&t, v, true, DTYPE_BF16, 4);
+    t.config.window = v->window > 0 ? 80 : 0;    // across key blocks
     small_problem(&p, &t);
     p.n_groups = 1;
     p.n_prompt[0] = 70;
@@ -104,6 +111,14 @@ static void gradients_of_long_sequences_agree_along_directions(void **state)
     tiny_fini(&t);
 }
 
+static void gradients_of_long_sequences_agree_along_directions(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < TINY_VARIANTS; i++) {
+        check_directions(&tiny_variants[i]);
+    }
+}
+
 // Masters live elsewhere: forward and backward must both use the rounded weights, or gradient and
 // loss disagree.
 static void the_gradient_is_taken_at_the_rounded_weights(void **state)
@@ -139,22 +154,24 @@ static void the_gradient_is_taken_at_the_rounded_weights(void **state)
 static void gradients_have_the_same_bits_on_one_and_two_threads(void **state)
 {
     (void)state;
-    struct tiny t;
-    struct problem p;
     struct pool *pool = NULL;
     struct why why = {""};
-    tiny_init(&t, true, DTYPE_BF16, 3);
-    small_problem(&p, &t);
     assert_int_equal(pool_create(2, &pool, &why), ERR_OK);
     struct device *one = open_device(NULL), *two = open_device(pool);
-    float *a = train(one, &t, &p), *b = train(two, &t, &p);
-    assert_memory_equal(a, b, t.params.total * sizeof *a);
-    free(a);
-    free(b);
+    for (size_t i = 0; i < TINY_VARIANTS; i++) {
+        struct tiny t;
+        struct problem p;
+        tiny_init_as(&t, &tiny_variants[i], true, DTYPE_BF16, 3);
+        small_problem(&p, &t);
+        float *a = train(one, &t, &p), *b = train(two, &t, &p);
+        assert_memory_equal(a, b, t.params.total * sizeof *a);
+        free(a);
+        free(b);
+        tiny_fini(&t);
+    }
     device_close(one);
     device_close(two);
     pool_destroy(pool);
-    tiny_fini(&t);
 }
 
 static void gradients_are_added_to_what_is_there(void **state)
@@ -201,8 +218,8 @@ static void gradients_are_added_to_what_is_there(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(gradients_of_a_tied_model_agree_with_central_differences),
-        cmocka_unit_test(gradients_of_an_untied_model_agree_with_central_differences),
+        cmocka_unit_test(gradients_of_tied_models_agree_with_central_differences),
+        cmocka_unit_test(gradients_of_untied_models_agree_with_central_differences),
         cmocka_unit_test(gradients_of_long_sequences_agree_along_directions),
         cmocka_unit_test(the_gradient_is_taken_at_the_rounded_weights),
         cmocka_unit_test(gradients_have_the_same_bits_on_one_and_two_threads),

@@ -4,13 +4,14 @@
 // That the same token gets the same bits in every kind of pass is the subject of pass_bits_test.c.
 #include "tests/model/problem.h"
 
-static void check_forward(bool tied, enum dtype dt)
+static void check_forward(const struct tiny_variant *v, bool tied, enum dtype dt)
 {
     struct tiny t;
     struct problem p;
     struct batch b;
     struct why why = {""};
-    tiny_init(&t, tied, dt, 1);
+    print_message("%s\n", v->label);
+    tiny_init_as(&t, v, tied, dt, 1);
     small_problem(&p, &t);
     pack_problem(&p, &b);
     struct device *d = open_device(NULL);
@@ -35,19 +36,21 @@ static void check_forward(bool tied, enum dtype dt)
 static void forward_agrees_with_the_formulas(void **state)
 {
     (void)state;
-    check_forward(true, DTYPE_BF16);
-    check_forward(false, DTYPE_BF16);
-    check_forward(true, DTYPE_F32);
+    for (size_t i = 0; i < TINY_VARIANTS; i++) {
+        check_forward(&tiny_variants[i], true, DTYPE_BF16);
+        check_forward(&tiny_variants[i], false, DTYPE_BF16);
+        check_forward(&tiny_variants[i], true, DTYPE_F32);
+    }
 }
 
-static void logits_agree_with_the_formulas_beyond_one_key_block(void **state)
+static void check_logits(const struct tiny_variant *v, int32_t window)
 {
-    (void)state;
     enum { N = 150 };
     struct tiny t;
     struct why why = {""};
     uint32_t tokens[N];
-    tiny_init(&t, false, DTYPE_BF16, 2);
+    tiny_init_as(&t, v, false, DTYPE_BF16, 2);
+    t.config.window = window;
     tiny_tokens(&t, 9, tokens, N);
     size_t V = (size_t)t.config.vocab;
     double *want = calloc(N * V, sizeof *want);
@@ -63,8 +66,8 @@ static void logits_agree_with_the_formulas_beyond_one_key_block(void **state)
     assert_int_equal(batch_add_group(&b, tokens, 1, &c, 1), ERR_OK);
     for (size_t i = 0; i < b.n_out; i += 37) {
         assert_int_equal(model_logits(m, w, &b, i, got, &why), ERR_OK);
-        for (size_t v = 0; v < V; v++) {
-            assert_close((double)got[v], want[i * V + v], 2e-5, "logit", v);
+        for (size_t k = 0; k < V; k++) {
+            assert_close((double)got[k], want[i * V + k], 2e-5, "logit", k);
         }
     }
     assert_int_equal(model_logits(m, w, &b, b.n_out, got, &why), ERR_INVALID);
@@ -75,6 +78,17 @@ static void logits_agree_with_the_formulas_beyond_one_key_block(void **state)
     weights_destroy(w);
     device_close(d);
     tiny_fini(&t);
+}
+
+static void logits_agree_with_the_formulas_beyond_one_key_block(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < TINY_VARIANTS; i++) {
+        const struct tiny_variant *v = &tiny_variants[i];
+        check_logits(v, v->window);
+        check_logits(v, v->window > 0 ? 64 : 0);
+        check_logits(v, v->window > 0 ? 90 : 0);
+    }
 }
 
 int main(void)

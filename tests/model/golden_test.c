@@ -1,7 +1,6 @@
-// Golden numbers of other implementations: a tiny Llama and SmolLM2-135M.
+// Golden numbers of other implementations: a tiny model of every family and SmolLM2-135M.
 //
-// CARAVAN_REFERENCE names the folder of reference vectors (models/llama, models/llama-ref,
-// smollm2); CARAVAN_MODEL the SmolLM2-135M-Instruct model those were made from (GGUF file or
+// CARAVAN_REFERENCE names the folder of reference vectors (models/NAME, models/NAME-ref, smollm2); CARAVAN_MODEL the SmolLM2-135M-Instruct model those were made from (GGUF file or
 // folder). Tests whose data is not there skip. Tolerances are several times the float32 reference's
 // own distance from its float64 one.
 
@@ -219,7 +218,10 @@ static size_t read_ids(const json_t *array, uint32_t *out, size_t cap)
     return n;
 }
 
-// ---- tiny Llama ----
+// ---- a tiny model of every family ----
+
+static const char *const tiny_names[] = {"llama", "llama3", "mistral", "qwen2",
+                                         "qwen3", "olmo2",  "sharded"};
 
 struct tiny_data {
     char *model, *ref;
@@ -227,12 +229,12 @@ struct tiny_data {
     struct grad_case c;
 };
 
-static void open_tiny(struct tiny_data *t)
+static void open_tiny(struct tiny_data *t, const char *name)
 {
     const char *dir = reference();
     struct why why = {""};
-    t->model = fs_path("%s/models/llama", dir);
-    t->ref = fs_path("%s/models/llama-ref", dir);
+    t->model = fs_path("%s/models/%s", dir, name);
+    t->ref = fs_path("%s/models/%s-ref", dir, name);
     char *input = fs_path("%s/input.json", t->ref);
     ok(grad_case_read(input, &t->c, &why), &why);
     free(input);
@@ -272,28 +274,61 @@ static void check_tiny_scores(const struct tiny_data *t, struct model *m, const 
     batch_fini(&b);
 }
 
-static void tiny_llama_scores_agree(void **state)
+// The logits of every position of the packed sequences, one batch for each.
+static void check_tiny_logits(const struct tiny_data *t, struct model *m, const struct weights *w)
 {
-    (void)state;
+    size_t V = (size_t)t->l.config->vocab, first = 0;
+    float *want = read_raw(t->ref, "logits.f32", t->c.n_tokens * V, sizeof *want);
+    float *got = malloc(V * sizeof *got);
+    assert_non_null(got);
+    for (size_t s = 0; s < t->c.n_sequences; first += t->c.len[s++]) {
+        struct batch b;
+        struct why why = {""};
+        batch_init(&b);
+        assert_int_equal(batch_add_group(&b, t->c.tokens + first, t->c.len[s], NULL, 0), ERR_OK);
+        for (size_t i = 0; i < t->c.len[s]; i++) {
+            assert_int_equal(batch_add_out(&b, (int32_t)i, 0), ERR_OK);
+            ok(model_logits(m, w, &b, i, got, &why), &why);
+            for (size_t v = 0; v < V; v++) {
+                assert_near((double)got[v], (double)want[(first + i) * V + v], TINY_LOGP, "logit",
+                            v);
+            }
+        }
+        batch_fini(&b);
+    }
+    free(want);
+    free(got);
+}
+
+static void check_tiny_model(const char *name)
+{
     struct tiny_data t;
-    open_tiny(&t);
+    open_tiny(&t, name);
     for (int dt = 0; dt < 2;
          dt++) {    // its weights are bf16 values, so both precisions hold them exactly
         struct weights *w = make_weights(&t.l, dt == 0 ? DTYPE_BF16 : DTYPE_F32, false);
         struct model *m = make_model(t.l.config);
         check_tiny_scores(&t, m, w, 1.0f);
         check_tiny_scores(&t, m, w, 0.7f);
+        check_tiny_logits(&t, m, w);
         model_destroy(m);
         weights_destroy(w);
     }
     close_tiny(&t);
 }
 
-static void tiny_llama_greedy_tokens_agree(void **state)
+static void tiny_scores_and_logits_agree(void **state)
 {
     (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(tiny_names); i++) {
+        check_tiny_model(tiny_names[i]);
+    }
+}
+
+static void check_tiny_greedy(const char *name)
+{
     struct tiny_data t;
-    open_tiny(&t);
+    open_tiny(&t, name);
     json_t *input = read_json(t.ref, "input.json");
     const json_t *g = json_object_get(input, "greedy"), *steps = json_object_get(g, "steps");
     uint32_t prompt[64];
@@ -314,6 +349,14 @@ static void tiny_llama_greedy_tokens_agree(void **state)
     model_destroy(m);
     weights_destroy(w);
     close_tiny(&t);
+}
+
+static void tiny_greedy_tokens_agree(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(tiny_names); i++) {
+        check_tiny_greedy(tiny_names[i]);
+    }
 }
 
 static void check_tiny_gradient(const struct tiny_data *t, const struct weights *w,
@@ -348,11 +391,10 @@ static void check_tiny_gradient(const struct tiny_data *t, const struct weights 
     free(r.logp);
 }
 
-static void tiny_llama_gradients_agree(void **state)
+static void check_tiny_gradients(const char *name)
 {
-    (void)state;
     struct tiny_data t;
-    open_tiny(&t);
+    open_tiny(&t, name);
     json_t *all = read_json(t.ref, "loss.json");
     struct weights *w = make_weights(&t.l, DTYPE_BF16, true);
     assert_int_equal(t.c.n_losses, 2);
@@ -361,6 +403,14 @@ static void tiny_llama_gradients_agree(void **state)
     weights_destroy(w);
     json_decref(all);
     close_tiny(&t);
+}
+
+static void tiny_gradients_of_every_parameter_agree(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(tiny_names); i++) {
+        check_tiny_gradients(tiny_names[i]);
+    }
 }
 
 // ---- SmolLM2 ----
@@ -679,9 +729,9 @@ static void smollm2_adamw_steps_agree(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tiny_llama_scores_agree),
-        cmocka_unit_test(tiny_llama_greedy_tokens_agree),
-        cmocka_unit_test(tiny_llama_gradients_agree),
+        cmocka_unit_test(tiny_scores_and_logits_agree),
+        cmocka_unit_test(tiny_greedy_tokens_agree),
+        cmocka_unit_test(tiny_gradients_of_every_parameter_agree),
         cmocka_unit_test(smollm2_scores_and_greedy_tokens_agree),
         cmocka_unit_test(smollm2_gradients_agree),
         cmocka_unit_test(smollm2_adamw_steps_agree),

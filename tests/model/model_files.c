@@ -191,7 +191,9 @@ static void maybe_tensor(struct gguf_maker *m, const struct files_change *c, con
                : strcmp(type, "BF16") == 0          ? (const void *)&bf16
                                                     : (const void *)&small,
                q->block_bytes == 4 ? 4 : 2);
-        memcpy(block + 2, q->block_bytes == 20 ? (const void *)&small : block + 2, 2);
+        if (q->block_bytes == 20 || q->block_bytes == 24) {    // Q4_1 and Q5_1 have two
+            memcpy(block + 2, &small, 2);
+        }
         put(&data, block, q->block_bytes);
     }
     if (same(c->poison, name)) {
@@ -199,7 +201,7 @@ static void maybe_tensor(struct gguf_maker *m, const struct files_change *c, con
         memcpy(data.data + 5 * sizeof nan, &nan, sizeof nan);
     }
     uint64_t dims[2] = {cols, rows};
-    gguf_put_tensor(m, name, same(c->type, name) ? 2 : q->ggml_id, rows == 1 ? 1 : 2, dims,
+    gguf_put_tensor(m, name, same(c->type, name) ? 10 : q->ggml_id, rows == 1 ? 1 : 2, dims,
                     data.data, data.len);
     buf_fini(&data);
 }
@@ -215,8 +217,8 @@ static void put_tensors(struct gguf_maker *m, const struct files_change *c)
             {"attn_norm", "F32", 1, HIDDEN},         {"attn_q", "F32", HIDDEN, HIDDEN},
             {"attn_k", "Q4_1", HEAD_DIM, HIDDEN},    {"attn_v", "F16", HEAD_DIM, HIDDEN},
             {"attn_output", "BF16", HIDDEN, HIDDEN}, {"ffn_norm", "F32", 1, HIDDEN},
-            {"ffn_gate", "Q4_1", FFN, HIDDEN},       {"ffn_up", "Q4_1", FFN, HIDDEN},
-            {"ffn_down", "Q4_1", HIDDEN, FFN},
+            {"ffn_gate", "Q4_0", FFN, HIDDEN},       {"ffn_up", "Q5_0", FFN, HIDDEN},
+            {"ffn_down", "Q5_1", HIDDEN, FFN},
         };
         for (size_t i = 0; i < ARRAY_LEN(tensors); i++) {
             char name[64];

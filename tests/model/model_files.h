@@ -1,8 +1,8 @@
 // model_files.h: model files made in memory, right or wrong on purpose.
 //
-// The tiny GGUF model: 2 layers, hidden 32, 2 heads of 16 over 1 key head, ffn 64, untied; one
-// tensor of each type that can be read; a byte-level vocabulary of 3 special tokens, 256 bytes and
-// a few merges. The tiny folder: 1 layer, hidden 8, vocabulary 32, tied, tokenizer
+// The tiny GGUF model: 2 layers, hidden 32, 2 heads of 16 over 1 key head, ffn 64, untied; tensors
+// of each type that can be read, but for those with blocks of 256; a byte-level vocabulary of 3
+// special tokens, 256 bytes and a few merges. The tiny folder: 1 layer, hidden 8, vocabulary 32, tied, tokenizer
 // FILES_TOKENIZER_JSON.
 #ifndef CARAVAN_TESTS_MODEL_MODEL_FILES_H
 #define CARAVAN_TESTS_MODEL_MODEL_FILES_H
@@ -41,7 +41,7 @@ struct files_change {
     uint32_t value;
     const char *text_key;    // this string key gets `text`
     const char *text;
-    const char *type;    // tensor whose type is ggml type 2 (Q4_0), or dtype I32 in a folder
+    const char *type;    // tensor whose type is ggml type 10 (Q2_K), or dtype I32 in a folder
 };
 void files_tiny_gguf(struct buf *file, const struct files_change *change);    // change may be NULL
 

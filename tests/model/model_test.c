@@ -39,9 +39,9 @@ static void memory_plans_cover_what_is_allocated(void **state)
     struct device_ops ops = *d->ops;
     ops.alloc = counting_alloc;
     struct device counted = {.ops = &ops, .pool = d->pool, .state = d->state};
-    for (int i = 0; i < 4; i++) {
-        bool tied = i % 2 == 0, training = i / 2 == 1;
-        tiny_init(&t, tied, DTYPE_BF16, 8);
+    for (size_t i = 0; i < 4 * TINY_VARIANTS; i++) {
+        bool tied = i % 2 == 0, training = i / 2 % 2 == 1;
+        tiny_init_as(&t, &tiny_variants[i / 4], tied, DTYPE_BF16, 8);
         allocated = 0;
         struct weights *w = tiny_weights(&t, &counted, training);
         assert_plan(weights_memory(&t.config, DTYPE_BF16, training), allocated);
@@ -138,6 +138,33 @@ static void batches_beyond_the_limits_are_refused_by_name(void **state)
     tiny_fini(&t);
 }
 
+// A family's weights may have the very sizes of another's; what they mean is different.
+static void weights_of_another_family_are_refused(void **state)
+{
+    (void)state;
+    struct tiny llama, mistral;
+    struct why why = {""};
+    float logp = 0;
+    struct batch b;
+    const uint32_t tokens[] = {1, 2};
+    const struct batch_completion c = {tokens + 1, 1};
+    tiny_init(&llama, true, DTYPE_BF16, 8);
+    tiny_init_as(&mistral, &tiny_variants[2], true, DTYPE_BF16, 8);
+    struct device *d = open_device(NULL);
+    struct weights *w = tiny_weights(&mistral, d, false);
+    struct model *m = make_model(d, &llama.config, 0);
+    batch_init(&b);
+    assert_int_equal(batch_add_group(&b, tokens, 1, &c, 1), ERR_OK);
+    assert_int_equal(model_score(m, w, &b, 1, &logp, NULL, NULL, &why), ERR_INVALID);
+    assert_non_null(strstr(why.text, "different configs"));
+    batch_fini(&b);
+    model_destroy(m);
+    weights_destroy(w);
+    device_close(d);
+    tiny_fini(&llama);
+    tiny_fini(&mistral);
+}
+
 static void impossible_limits_are_refused(void **state)
 {
     (void)state;
@@ -166,6 +193,7 @@ int main(void)
         cmocka_unit_test(memory_plans_cover_what_is_allocated),
         cmocka_unit_test(a_device_without_memory_is_an_error),
         cmocka_unit_test(batches_beyond_the_limits_are_refused_by_name),
+        cmocka_unit_test(weights_of_another_family_are_refused),
         cmocka_unit_test(impossible_limits_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

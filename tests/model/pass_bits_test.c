@@ -106,12 +106,13 @@ static void decode_group(struct model *m, const struct weights *w, const struct 
     kv_cache_destroy(kv);
 }
 
-static void check_bits(struct pool *pool, float *want)
+static void check_bits(const struct tiny_variant *v, int32_t window, struct pool *pool, float *want)
 {
     struct tiny t;
     struct texts x;
     float got[LONG + SHORT];
-    tiny_init(&t, true, DTYPE_BF16, 8);
+    tiny_init_as(&t, v, true, DTYPE_BF16, 8);
+    t.config.window = window;
     make_texts(&t, &x);
     struct device *d = open_device(pool);
     struct weights *w = tiny_weights(&t, d, false);
@@ -140,29 +141,34 @@ static void check_bits(struct pool *pool, float *want)
 static void decode_packed_and_single_passes_give_the_same_bits(void **state)
 {
     (void)state;
-    float want[LONG + SHORT];
     struct pool *pool = NULL;
     struct why why = {""};
-    check_bits(NULL, want);
-    for (size_t i = 0; i < LONG + SHORT; i++) {
-        assert_true(want[i] < 0 && isfinite(want[i]));
-    }
     assert_int_equal(pool_create(2, &pool, &why), ERR_OK);
-    check_bits(pool, want);
+    for (size_t i = 0; i < TINY_VARIANTS; i++) {
+        const struct tiny_variant *v = &tiny_variants[i];
+        const int32_t windows[] = {v->window, 64, 90};
+        for (size_t k = 0; k < (v->window > 0 ? ARRAY_LEN(windows) : 1); k++) {
+            float want[LONG + SHORT];
+            check_bits(v, windows[k], NULL, want);
+            for (size_t j = 0; j < LONG + SHORT; j++) {
+                assert_true(want[j] < 0 && isfinite(want[j]));
+            }
+            check_bits(v, windows[k], pool, want);
+        }
+    }
     pool_destroy(pool);
 }
 
 // Instruction sets are one numerics_id: an actor on an older machine must not look like a stale
 // one.
-static void every_instruction_set_gives_the_same_bits(void **state)
+static void check_instruction_sets(const struct tiny_variant *v)
 {
-    (void)state;
     static const char *const kinds[] = {"cpu-portable", "cpu-avx2", "cpu-avx512"};
     struct tiny t;
     struct texts x;
     struct why why = {""};
     float want[LONG + SHORT] = {0}, got[LONG + SHORT];
-    tiny_init(&t, false, DTYPE_BF16, 8);
+    tiny_init_as(&t, v, false, DTYPE_BF16, 8);
     make_texts(&t, &x);
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
         struct device *d = NULL;
@@ -183,6 +189,14 @@ static void every_instruction_set_gives_the_same_bits(void **state)
         device_close(d);
     }
     tiny_fini(&t);
+}
+
+static void every_instruction_set_gives_the_same_bits(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < TINY_VARIANTS; i++) {
+        check_instruction_sets(&tiny_variants[i]);
+    }
 }
 
 static void a_draw_reports_the_score_of_its_token(void **state)

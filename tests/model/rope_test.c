@@ -8,7 +8,7 @@ static void rope_table_is_the_correctly_rounded_cos_and_sin(void **state)
     (void)state;
     enum { N = 20000, D = 64 };
     static float table[N * D];
-    rope_table(N, D, 100000, table);
+    rope_table(N, D, 100000, &(struct rope_scaling){0}, table);
     for (size_t pos = 0; pos < N; pos += 13) {
         for (size_t i = 0; i < D / 2; i++) {
             double angle = (double)pos * pow(100000, -2.0 * (double)i / D);

@@ -21,6 +21,17 @@ struct tiny {
 // heads 3 of size 6 over 1 key head, hidden 20, ffn 24, vocabulary 37, 2 layers. Everything from
 // `seed`.
 void tiny_init(struct tiny *t, bool tied, enum dtype dt, uint64_t seed);
+// The same model as another family, with what that has: a window of 4 positions, biases, norms of q
+// and k, norms behind the branches, three bands of rotary frequencies.
+struct tiny_variant {
+    const char *label, *family;
+    int32_t window, window_from;
+    bool scaled;
+};
+enum { TINY_VARIANTS = 7 };
+extern const struct tiny_variant tiny_variants[TINY_VARIANTS];    // the first is tiny_init's
+void tiny_init_as(struct tiny *t, const struct tiny_variant *v, bool tied, enum dtype dt,
+                  uint64_t seed);
 void tiny_fini(struct tiny *t);
 // Weights made from t->blob; fails the test if anything goes wrong.
 struct weights *tiny_weights(const struct tiny *t, struct device *d, bool for_training);

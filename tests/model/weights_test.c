@@ -2,13 +2,12 @@
 // values that training should never produce do not break sampling.
 #include "tests/model/problem.h"
 
-static void weights_fed_in_any_pieces_are_the_same(void **state)
+static void check_pieces(const struct tiny_variant *v)
 {
-    (void)state;
     struct tiny t;
     struct texts x;
     struct why why = {""};
-    tiny_init(&t, false, DTYPE_BF16, 8);
+    tiny_init_as(&t, v, false, DTYPE_BF16, 8);
     make_texts(&t, &x);
     struct device *d = open_device(NULL);
     struct model *m = make_model(d, &t.config, 0);
@@ -46,6 +45,14 @@ static void weights_fed_in_any_pieces_are_the_same(void **state)
     model_destroy(m);
     device_close(d);
     tiny_fini(&t);
+}
+
+static void weights_fed_in_any_pieces_are_the_same(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < TINY_VARIANTS; i++) {
+        check_pieces(&tiny_variants[i]);
+    }
 }
 
 // Learner and actors compute from one slab: the panels must be the same wherever they stand, and
