@@ -11,6 +11,6 @@
 
 extern const struct command cmd_run, cmd_status, cmd_top, cmd_samples, cmd_audit, cmd_eval,
     cmd_export, cmd_tasks, cmd_config, cmd_tokenize, cmd_detokenize, cmd_logprobs, cmd_generate,
-    cmd_verify, cmd_verifier, cmd_data, cmd_model;
+    cmd_verify, cmd_verifier, cmd_data, cmd_model, cmd_bench;
 
 #endif

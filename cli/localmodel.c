@@ -70,8 +70,14 @@ static enum err feed(void *weights, const void *bytes, size_t len, struct why *w
 
 enum err localmodel_load(struct localmodel *m, enum dtype t, int threads, struct why *why)
 {
+    return localmodel_load_on(m, "cpu", t, threads, why);
+}
+
+enum err localmodel_load_on(struct localmodel *m, const char *device_kind, enum dtype t,
+                            int threads, struct why *why)
+{
     enum err e = pool_create(threads ? threads : pool_cores(), &m->pool, why);
-    e = e ? e : device_open("cpu", m->pool, &m->device, why);
+    e = e ? e : device_open(device_kind, m->pool, &m->device, why);
     e = e ? e : weights_create(m->device, source_config(m->source), t, false, &m->weights, why);
     struct hash128 hash;
     if (!e) {

@@ -35,6 +35,9 @@ MUST_CHECK enum err localmodel_template(struct localmodel *m, const char *name_o
 // Device (threads 0 = cores) and weights, rounded to t as a learner would publish them.
 MUST_CHECK enum err localmodel_load(struct localmodel *m, enum dtype t, int threads,
                                     struct why *why);
+// The same on a device of this kind (device_open).
+MUST_CHECK enum err localmodel_load_on(struct localmodel *m, const char *device_kind, enum dtype t,
+                                       int threads, struct why *why);
 void localmodel_close(struct localmodel *m);    // zeroed struct is fine
 // Log-probs of ids[1…n-1] given what stands before each. logp (n - 1) =.
 MUST_CHECK enum err localmodel_score(struct localmodel *m, const uint32_t *ids, size_t n,

@@ -16,6 +16,7 @@ static const struct {
     {"look", {&cmd_status, &cmd_top, &cmd_samples, &cmd_audit, &cmd_model}},
     {"verifiers of your own", {&cmd_verifier}},
     {"use the result", {&cmd_eval, &cmd_export}},
+    {"measure", {&cmd_bench}},
     {"for scripts (JSON lines on stdin, one answer line each on stdout, in the same order)",
      {&cmd_tokenize, &cmd_detokenize, &cmd_logprobs, &cmd_generate, &cmd_verify}},
 };

@@ -135,8 +135,8 @@ enum err plan_memory(const struct conf *c, const struct model_config *m, struct 
     double total = MIB(learner + PROCESS_BYTES) + (double)c->actor_count * MIB(actor) +
                    (double)c->verifier_count * MIB(verifier);
     // A GPU takes over what is computed with; what is published stays on the host.
-    double gpu = c->learner_device != CONF_DEVICE_CUDA ? 0 : MIB(learner - 2 * blob);
-    gpu += c->actor_device != CONF_DEVICE_CUDA
+    double gpu = strcmp(c->learner_device, "cuda") != 0 ? 0 : MIB(learner - 2 * blob);
+    gpu += strcmp(c->actor_device, "cuda") != 0
                ? 0
                : (double)c->actor_count * MIB(actor - PROCESS_BYTES);
     enum err e = buf_printf(
@@ -202,11 +202,11 @@ static enum err check_devices(const struct conf *c, struct why *why)
 {
     const struct {
         const char *key;
-        enum conf_device device;
+        const char *device;
     } all[] = {{"learner.device", c->learner_device}, {"actor.device", c->actor_device}};
     for (size_t i = 0; i < (c->actor_count > 0 ? 2 : 1); i++) {
         struct device *d = NULL;
-        enum err e = device_open(conf_device_name(all[i].device), NULL, &d, why);
+        enum err e = device_open(all[i].device, NULL, &d, why);
         if (e) {
             return why_prefix(why, e, "%s", all[i].key);
         }

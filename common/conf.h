@@ -31,14 +31,6 @@ enum conf_aggregate { CONF_AGG_TOKEN_MEAN, CONF_AGG_SEQ_MEAN, CONF_AGG_DR_GRPO }
 // estimators of the KL divergence to the initial policy; the formulas stand in learner/loss.h
 enum conf_kl { CONF_KL_K1, CONF_KL_K2, CONF_KL_K3, CONF_KL_K4 };
 enum conf_dtype { CONF_DTYPE_BF16, CONF_DTYPE_F32 };    // of published weights
-// what computes, as device_open names it
-enum conf_device {
-    CONF_DEVICE_CPU,
-    CONF_DEVICE_CPU_PORTABLE,
-    CONF_DEVICE_CPU_AVX2,
-    CONF_DEVICE_CPU_AVX512,
-    CONF_DEVICE_CUDA
-};
 enum conf_sandbox { CONF_SANDBOX_AUTO, CONF_SANDBOX_FULL, CONF_SANDBOX_SECCOMP, CONF_SANDBOX_NONE };
 enum conf_slab { CONF_SLAB_AUTO, CONF_SLAB_OFF };    // weights for actors of the same machine
 enum conf_old { CONF_OLD_BEHAVIOUR };                // which policy the ratio is taken to
@@ -73,6 +65,7 @@ struct conf {
     double temperature, top_p;    // rollout.temperature, rollout.top_p
     int64_t top_k;                // rollout.top_k: 0 = off
     double min_p;                 // rollout.min_p: 0 = off
+    bool ignore_eos;              // rollout.ignore_eos: answers are max_tokens long
     int64_t lease_ms;             // rollout.lease_ms
 
     // reward and loss
@@ -113,8 +106,8 @@ struct conf {
     int64_t keep_versions;              // checkpoint.keep_versions: newest weights kept on disk
 
     // learner
-    enum conf_device learner_device;    // learner.device
-    int64_t learner_threads;            // learner.threads: 0 = cores
+    int64_t learner_threads;      // learner.threads: 0 = cores
+    char learner_device[32];      // learner.device: device_open kind
     char listen[CONF_STR];        // learner.listen: "" = ipc://RUN_DIR/bus; or tcp://HOST:PORT (the
                                   // next port is used too)
     char token_file[CONF_STR];    // learner.token_file: required for any address that is neither
@@ -124,12 +117,12 @@ struct conf {
     enum conf_slab slab;          // learner.slab: auto = memory that actors of this machine map
 
     // actor
-    int64_t actor_count;              // actor.count: processes that `caravan run` starts
-    enum conf_device actor_device;    // actor.device
-    int64_t actor_threads;            // actor.threads
-    int64_t actor_slots;              // actor.slots: samples decoded at once
-    int64_t actor_kv_mb;              // actor.kv_mb: KV cache, MiB
-    int64_t actor_prefill_rows;       // actor.prefill_rows: prompt tokens per forward pass
+    int64_t actor_count;           // actor.count: processes that `caravan run` starts
+    int64_t actor_threads;         // actor.threads
+    char actor_device[32];         // actor.device: device_open kind
+    int64_t actor_slots;           // actor.slots: samples decoded at once
+    int64_t actor_kv_mb;           // actor.kv_mb: KV cache, MiB
+    int64_t actor_prefill_rows;    // actor.prefill_rows: prompt tokens per forward pass
 
     // verifier
     int64_t verifier_count;          // verifier.count
@@ -167,7 +160,6 @@ MUST_CHECK enum err conf_get(const struct conf *c, const char *key, char *out, s
 typedef void conf_diff_fn(void *arg, const char *key, const char *was, const char *now,
                           bool frozen);
 void conf_diff(const struct conf *was, const struct conf *now, conf_diff_fn *fn, void *arg);
-const char *conf_device_name(enum conf_device d);    // "cpu-avx2", for device_open
 // The values of verifier.sandbox, which command lines take too.
 const char *conf_sandbox_name(enum conf_sandbox s);
 bool conf_sandbox_parse(const char *name, enum conf_sandbox *out);

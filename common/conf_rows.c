@@ -48,11 +48,11 @@ static const char *const policy_names[] = {"clip", "cispo", "gspo", NULL};
 static const char *const aggregate_names[] = {"token_mean", "seq_mean", "dr_grpo", NULL};
 static const char *const kl_names[] = {"k1", "k2", "k3", "k4", NULL};
 static const char *const dtype_names[] = {"bf16", "f32", NULL};
-static const char *const device_names[] = {"cpu",        "cpu-portable", "cpu-avx2",
-                                           "cpu-avx512", "cuda",         NULL};
 static const char *const sandbox_names[] = {"auto", "full", "seccomp", "none", NULL};
 static const char *const slab_names[] = {"auto", "off", NULL};
 static const char *const old_names[] = {"behaviour", NULL};
+static const char *const device_names[] = {"cpu",        "cpu-portable", "cpu-avx2",
+                                           "cpu-avx512", "cuda",         NULL};
 static const char *const task_names[] = {"math", "constraints", "mixed", NULL};
 
 const struct conf_section conf_sections[] = {
@@ -137,6 +137,10 @@ const struct conf_row conf_rows[] = {
         "Sample only from tokens at least this many times as probable as the most likely one; 0 "
         "is off. Taken after top_k and top_p, whose caution applies. kept_mass_total over "
         "decode_tokens_total of an actor says how much of the distribution the three leave."),
+    FLAG(
+        "rollout.ignore_eos", ignore_eos, "false", false,
+        "No token ends an answer: all are max_tokens long, those of evaluations too. For measuring "
+        "speed at a known length; a model that is trained so forgets how to stop."),
     INT("rollout.lease_ms", lease_ms, 1000, 86400000, "ms", "60000", false,
         "How long an actor or verifier may hold work. Heartbeats renew it; ten seconds without "
         "one end it early."),
@@ -246,12 +250,12 @@ const struct conf_row conf_rows[] = {
         "How many of the newest published weights stay on disk. Those that an unfinished "
         "answer names are always kept. `caravan audit` can check only what is kept."),
 
-    ENUM("learner.device", learner_device, device_names, "cpu", false,
-         "What computes: cpu takes the best instruction set of this machine, cuda the first GPU "
-         "that "
-         "CUDA_VISIBLE_DEVICES shows. A run goes on with the kind that it was started with."),
     INT("learner.threads", learner_threads, 0, 256, "threads", "0", false,
         "Compute threads; 0 takes one for each core."),
+    CHOICE("learner.device", learner_device, device_names, "cpu", false,
+           "What computes: cpu takes the best instructions that this machine has. One device of "
+           "cpu gives the log-probs of any other; gradients differ in their last bits, so a "
+           "resumed run keeps to one."),
     TEXT(
         "learner.listen", listen, "", false,
         "Where actors and verifiers connect: ipc://PATH, or tcp://HOST:PORT (the next port is used "
@@ -269,12 +273,10 @@ const struct conf_row conf_rows[] = {
 
     INT("actor.count", actor_count, 0, 64, "processes", "1", false,
         "Actors that `caravan run` starts. 0 starts none: they join from elsewhere."),
-    ENUM("actor.device", actor_device, device_names, "cpu", false,
-         "What the actors that `caravan run` starts compute with: cuda if and only if "
-         "learner.device "
-         "is, so that log-probs can agree bit for bit."),
     INT("actor.threads", actor_threads, 0, 256, "threads", "0", false,
         "Compute threads of each actor; 0 takes one for each core."),
+    CHOICE("actor.device", actor_device, device_names, "cpu", false,
+           "What computes in each actor; see learner.device."),
     INT("actor.slots", actor_slots, 1, 4096, "samples", "64", false,
         "Answers that an actor decodes at the same time. More are faster in all, until "
         "actor.kv_mb is full."),
@@ -301,11 +303,6 @@ const struct conf_row conf_rows[] = {
          "lines. It is watched: what is put there is tried and then used while the run goes on."),
 };
 const size_t conf_n_rows = ARRAY_LEN(conf_rows);
-
-const char *conf_device_name(enum conf_device d)
-{
-    return device_names[d];
-}
 
 const char *conf_sandbox_name(enum conf_sandbox s)
 {

@@ -44,7 +44,9 @@ static enum err open_model(struct run *r, struct why *why)
                        (long long)r->conf.max_prompt_tokens, (long long)r->conf.max_tokens,
                        mc->max_positions);
     }
-    r->n_stop_ids = tokenizer_stop_ids(r->tokenizer, r->stop_ids, ARRAY_LEN(r->stop_ids));
+    r->n_stop_ids = r->conf.ignore_eos
+                        ? 0
+                        : tokenizer_stop_ids(r->tokenizer, r->stop_ids, ARRAY_LEN(r->stop_ids));
     r->model_config = model_config_print(mc, published_dtype(r));
     return r->model_config ? ERR_OK : why_set(why, ERR_NOMEM, "out of memory");
 }
@@ -95,7 +97,7 @@ static enum err open_compute(struct run *r, struct why *why)
     enum err e =
         weights ? pool_create(threads, &r->pool, why) : why_set(why, ERR_NOMEM, "out of memory");
     if (!e) {
-        e = device_open(conf_device_name(r->conf.learner_device), r->pool, &r->device, why);
+        e = device_open(r->conf.learner_device, r->pool, &r->device, why);
         e = e ? why_prefix(why, e, "learner.device") : ERR_OK;
     }
     if (!e) {

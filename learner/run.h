@@ -43,7 +43,7 @@ struct run {
     struct ledger *ledger;
     struct hash128 model_hash;    // of version 1
     char *model_config;           // config.json text for actors
-    uint32_t stop_ids[32];
+    uint32_t stop_ids[32];        // what ends an answer; none with rollout.ignore_eos
     size_t n_stop_ids;
     uint64_t checkpoint_step;    // newest checkpoint
     uint64_t last_step;          // the trainer's state is that after this one

@@ -6,7 +6,7 @@
 #   ifeval22  without the language  against the same: langdetect takes most of the time above
 #
 # Ours is `caravan verify` with one sandboxed worker, everything included, and then the pool of one
-# worker by itself (verify_bench: what a run uses, without JSON lines); theirs is one process,
+# worker by itself (caravan bench verify: what a run uses, without JSON lines); theirs is one process,
 # without its imports. All take turns, so that a change of the machine's load hits both. The table
 # has medians. From the environment: ROWS (600), REPEATS (5), SUITES, and PEERS, the folder of the
 # virtual environment (default $XDG_CACHE_HOME/caravan/peers), which is filled from the Python
@@ -48,9 +48,8 @@ for repeat in $(seq "$repeats"); do
             "$work/$suite.ours" 50 >> "$work/$suite.ours.times"
         "$peers/bin/python" "$here/verify_peers/theirs.py" "$suite" "$work/$suite.jsonl" \
             "$work/$suite.theirs" >> "$work/$suite.theirs.times"
-        "$build/bin/verify_bench" --rows "$work/$suite.jsonl" --workers 1 --seconds 3 |
-            sed -n 's/^full *\([0-9]*\).*/\1/p; s/^half.*p99 \([0-9]*\).*/\1/p' | paste -s -d ' ' \
-            >> "$work/$suite.pool"
+        "$caravan" bench verify --rows "$work/$suite.jsonl" --workers 1 --seconds 3 --repeats 1 --json |
+            sed -n 's/.*"jobs_per_s":\([0-9]*\).*"half_p99_us":\([0-9]*\).*/\1 \2/p' >> "$work/$suite.pool"
     done
     echo "compare-verify: repeat $repeat of $repeats" >&2
 done

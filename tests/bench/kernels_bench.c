@@ -1,18 +1,25 @@
 // kernels_bench: speed of the kernels at the shapes of SmolLM2-135M (hidden 576, feed-forward 1536,
 // key/value 192, vocabulary 49152).
 //
-//     kernels_bench [DEVICE ...] [-t THREADS] [-o gemm|gemm_dw|attention|rest]
+//     kernels_bench [DEVICE ...] [-t THREADS] [-o gemm|gemm_dw|attention|rest|wake]
 // Default: cpu-avx2 and cpu-avx512, one thread, all ops.
+//
+// wake: how long the pool takes from the posting of work until all its threads run, with threads
+// that still look for work and with threads that sleep. A pass posts once for most ops of each layer.
 //
 // Prints GFLOP/s (a fused multiply-add is two) and, for products with few rows, GB/s of weights.
 // Each figure is the best of several short runs, and with one thread the clock is that thread's
 // processor time, so that neighbours on the same cores spoil it less.
 
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "common/clock.h"
 #include "common/rng.h"
 #include "kernels/device.h"
 
@@ -272,6 +279,70 @@ static void bench_rest(struct device *d, const char *kind)
     }
 }
 
+// ---- the pool
+struct roll_call {
+    int n_threads;
+    atomic_int here;
+    atomic_uint_fast64_t all_here_ns;
+};
+
+// Nobody leaves before all have come, so that every thread takes one chunk.
+static void arrive(void *arg, size_t chunk, int thread)
+{
+    struct roll_call *c = arg;
+    (void)chunk;
+    (void)thread;
+    if (atomic_fetch_add(&c->here, 1) + 1 == c->n_threads) {
+        atomic_store(&c->all_here_ns, clock_mono_ns());
+    }
+    while (atomic_load(&c->here) < c->n_threads) {
+        sched_yield();
+    }
+}
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void wake_once(struct pool *p, int threads, const char *state, useconds_t rest_us)
+{
+    enum { CALLS = 2000 };
+    static double us[CALLS];
+    for (int i = 0; i < CALLS; i++) {
+        struct roll_call c = {.n_threads = threads};
+        if (rest_us) {
+            usleep(rest_us);
+        }
+        uint64_t from = clock_mono_ns();
+        pool_run(p, (size_t)threads, arrive, &c);
+        us[i] = 1e-3 * (double)(atomic_load(&c.all_here_ns) - from);
+    }
+    qsort(us, CALLS, sizeof *us, by_size);
+    printf("pool         %-28s %9.1f us  (least %.1f, 99 of 100 below %.1f)\n", state,
+           us[CALLS / 2], us[0], us[CALLS * 99 / 100]);
+}
+
+static void bench_wake(int threads)
+{
+    struct pool *p = NULL;
+    struct why why;
+    if (threads < 2) {
+        threads = pool_cores();
+    }
+    if (threads < 2 || pool_create(threads, &p, &why) != ERR_OK) {
+        fprintf(stderr, "wake: at least two threads are needed\n");
+        return;
+    }
+    char awake[64], asleep[64];
+    snprintf(awake, sizeof awake, "wake, %d threads, awake", threads);
+    snprintf(asleep, sizeof asleep, "wake, %d threads, asleep", threads);
+    wake_once(p, threads, awake, 0);
+    wake_once(p, threads, asleep, 300);
+    pool_destroy(p);
+}
+
 static void bench(const char *kind, int threads, const char *op)
 {
     struct pool *pool = NULL;
@@ -310,6 +381,9 @@ int main(int argc, char **argv)
         } else if (kinds < 8) {
             kind[kinds++] = argv[i];
         }
+    }
+    if (op == NULL || strcmp(op, "wake") == 0) {
+        bench_wake(threads);
     }
     for (int i = 0; i < kinds; i++) {
         wall_clock = wall_clock || threads > 1 || strcmp(kind[i], "cuda") == 0;

@@ -29,6 +29,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "cli/bench.h"
 #include "common/clock.h"
 #include "tests/bench/kit.h"
 #include "tests/bench/pair_role.h"
@@ -151,27 +152,12 @@ static void stop_roles(struct director *d)
 
 // ---- windows
 
-// Seconds that the cores of this machine were not idle since it started.
-static double machine_busy(void)
-{
-    unsigned long long t[8] = {0};
-    FILE *f = fopen("/proc/stat", "r");
-    if (f) {
-        int n = fscanf(f, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &t[0], &t[1], &t[2], &t[3],
-                       &t[4], &t[5], &t[6], &t[7]);
-        (void)n;
-        fclose(f);
-    }
-    // user, nice, system, (idle, waiting,) interrupts, stolen
-    return (double)(t[0] + t[1] + t[2] + t[5] + t[6] + t[7]) / (double)sysconf(_SC_CLK_TCK);
-}
-
 // share[r]: NULL for a role that rests.
 static struct window run_window(struct director *d, const struct share *const share[ROLES])
 {
     char line[128];
     struct window w = {0};
-    double busy = machine_busy(), from = clock_mono_s(), used = 0;
+    double busy = bench_machine_busy(), from = clock_mono_s(), used = 0;
     atomic_store(d->halt, false);
     for (int r = 0; r < ROLES; r++) {
         if (share[r]) {
@@ -201,8 +187,7 @@ static struct window run_window(struct director *d, const struct share *const sh
             used += cpu;
         }
     }
-    double capacity = (clock_mono_s() - from) * (double)sysconf(_SC_NPROCESSORS_ONLN);
-    w.others = MAX(0, (machine_busy() - busy - used) / capacity);
+    w.others = bench_others(busy, clock_mono_s() - from, used);
     return w;
 }
 
@@ -271,19 +256,19 @@ static void print_alone(const struct director *d, int role)
         rate[i] = d->alone[role][i].rate[role];
         others[i] = d->alone[role][i].others;
     }
-    struct kit_spread s = kit_spread(rate, (size_t)d->repeats);
+    struct bench_spread s = bench_spread(rate, (size_t)d->repeats);
     char text[32], *cell[ROLES] = {"", ""};
     snprintf(text, sizeof text, "%.0f (%.0f-%.0f)", s.median, s.least, s.most);
     cell[role] = text;
     printf("%-6s alone  %-20s %-20s %37s %5.0f%%\n", role_name[role], cell[DECODE], cell[TRAIN], "",
-           100 * kit_spread(others, (size_t)d->repeats).median);
+           100 * bench_spread(others, (size_t)d->repeats).median);
 }
 
 // Returns the median of the sums.
 static double print_pair(const struct director *d, size_t policy)
 {
     double v[6][MAX_REPEATS];    // rates, ratios, their sum, others
-    struct kit_spread s[6];
+    struct bench_spread s[6];
     for (int i = 0; i < d->repeats; i++) {
         for (int r = 0; r < ROLES; r++) {
             v[r][i] = d->pair[policy][i].rate[r];
@@ -293,7 +278,7 @@ static double print_pair(const struct director *d, size_t policy)
         v[5][i] = d->pair[policy][i].others;
     }
     for (size_t k = 0; k < ARRAY_LEN(s); k++) {
-        s[k] = kit_spread(v[k], (size_t)d->repeats);
+        s[k] = bench_spread(v[k], (size_t)d->repeats);
     }
     char decode[32], train[32];
     snprintf(decode, sizeof decode, "%.0f (%.0f-%.0f)", s[0].median, s[0].least, s[0].most);

@@ -21,6 +21,7 @@
 #include <sys/resource.h>
 
 #include "actor/engine.h"
+#include "cli/bench.h"
 #include "learner/optim.h"
 #include "tests/bench/kit.h"
 
@@ -109,7 +110,7 @@ static enum err decode_open(struct decode *d, const struct pair_options *o, stru
 {
     const struct engine_limits limits = {GROUPS * SAMPLES, PREFILL_ROWS, (size_t)KV_MB << 20,
                                          CONTEXT};
-    enum err e = kit_model_open(&d->m, o->model, o->device, 1, false, NULL, NULL, why);
+    enum err e = kit_model_open(&d->m, o->model, o->device, 1, false, why);
     if (e) {
         return e;
     }
@@ -236,7 +237,7 @@ static enum err train_open(struct train *t, const struct pair_options *o, struct
                                         .max_context = CONTEXT};
     t->micro_batches = o->micro_batches;
     batch_init(&t->batch);
-    enum err e = kit_model_open(&t->m, o->model, o->device, 1, true, NULL, NULL, why);
+    enum err e = kit_model_open(&t->m, o->model, o->device, 1, true, why);
     e = e ? e : model_create(t->m.device, source_config(t->m.source), &limits, &t->model, why);
     e = e ? e : make_group(&t->batch);
     e = e ? e : train_alloc(t, why);
@@ -291,12 +292,12 @@ static enum err new_team(struct kit_model *m, const struct order *o, struct why 
 
 static enum err obey(const struct order *o, unit_fn *unit, void *role, struct why *why)
 {
-    struct kit_span from = kit_now();
+    struct bench_span from = bench_now();
     uint64_t tokens = 0;
     bool said = false;
     enum err e;
     while (!(e = unit(role, &tokens, why))) {
-        struct kit_span s = kit_since(from);
+        struct bench_span s = bench_since(from);
         if (!said && s.wall >= o->seconds) {
             printf("ran %llu %.6f %.6f\n", (unsigned long long)tokens, s.wall, s.cpu);
             fflush(stdout);
@@ -304,7 +305,7 @@ static enum err obey(const struct order *o, unit_fn *unit, void *role, struct wh
         }
     }
     if (e == ERR_CANCELLED) {
-        printf("idle %.6f\n", kit_since(from).cpu);
+        printf("idle %.6f\n", bench_since(from).cpu);
         fflush(stdout);
         e = ERR_OK;
     }

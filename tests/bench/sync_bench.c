@@ -26,6 +26,7 @@
 #include <unistd.h>
 #include <uv.h>
 
+#include "cli/bench.h"
 #include "common/clock.h"
 #include "common/fs.h"
 #include "learner/publish.h"
@@ -385,7 +386,7 @@ static void print(const char *what, const char *unit, const double *values, size
         printf("%-34s nothing\n", what);
         return;
     }
-    struct kit_spread s = kit_spread(values, n);
+    struct bench_spread s = bench_spread(values, n);
     printf("%-34s %8.2f  (%.2f-%.2f) %s\n", what, s.median, s.least, s.most, unit);
 }
 

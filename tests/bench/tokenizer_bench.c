@@ -7,14 +7,25 @@
 // best of REPEATS (5) rounds. tokenize_peer.py prints the same of the `tokenizers` package;
 // compare-tokenize.sh runs both in turns.
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/bench.h"
 #include "common/fs.h"
 #include "model/tokenizer.h"
 #include "model/tokenizer_spec.h"
 #include "tests/bench/kit.h"
+
+static const struct bench_span never = {INFINITY, INFINITY};
+
+// Keeps in *best the shorter of itself and the time since `from`.
+static void keep_best(struct bench_span *best, struct bench_span from)
+{
+    struct bench_span s = bench_since(from);
+    *best = (struct bench_span){MIN(best->wall, s.wall), MIN(best->cpu, s.cpu)};
+}
 
 static void check(enum err e, const struct why *why)
 {
@@ -80,25 +91,25 @@ int main(int argc, char **argv)
     char *text = NULL;
     size_t len = 0;
     struct why why = {""};
-    struct kit_span start = kit_now();
+    struct bench_span start = bench_now();
     struct tokenizer *t = open_tokenizer(argv[1]);
-    double load = kit_since(start).cpu;
+    double load = bench_since(start).cpu;
     check(fs_read_file(argv[2], (size_t)1 << 28, &text, &len, &why), &why);
-    struct kit_span lines = kit_never, whole = kit_never, back = kit_never;
+    struct bench_span lines = never, whole = never, back = never;
     struct token_ids ids = {0}, all = {0};
     struct buf out;
     buf_init(&out, 0);
     for (int i = 0; i < repeats; i++) {
-        start = kit_now();
+        start = bench_now();
         encode_lines(t, text, len, &ids);
-        kit_best(&lines, start);
-        start = kit_now();
+        keep_best(&lines, start);
+        start = bench_now();
         encode_whole(t, text, len, &all);
-        kit_best(&whole, start);
+        keep_best(&whole, start);
         buf_clear(&out);
-        start = kit_now();
+        start = bench_now();
         check(tokenizer_decode(t, all.ids, all.n, false, &out, &why), &why);
-        kit_best(&back, start);
+        keep_best(&back, start);
     }
     double mb = (double)len / 1e6;
     (void)printf("{\"who\": \"caravan\", \"bytes\": %zu, \"load_s\": %.3f, \"ids\": %zu, "

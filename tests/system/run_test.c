@@ -57,6 +57,40 @@ static void a_synchronous_run_agrees_bit_for_bit(void **state)
     assert_true(world_sum("sync", "logprob_compared_tokens") >= 10000);
 }
 
+// Speed is compared at equal lengths: an answer that ends early would make a step look fast.
+static void without_an_end_token_all_answers_are_of_full_length(void **state)
+{
+    (void)state;
+    char *out;
+    int rc = world_run(&out, "caravan run run.yaml --set run_dir=full --set stop.steps=2 --set "
+                             "data.eval_n=0 --set rollout.ignore_eos=true");
+    if (rc != 0) {
+        fail_msg("status %d\n%s", rc, out);
+    }
+    free(out);
+    assert_int_equal(world_steps("full"), 2);
+    assert_true(world_sum("full", "length_mean") == 2 * 8);
+    assert_true(world_sum("full", "stop_rate") == 0);
+}
+
+// Actor and learner may stand on different machines of one kind; the log-probs must not tell.
+static void an_actor_without_vector_instructions_agrees_bit_for_bit(void **state)
+{
+    (void)state;
+    char *out;
+    int rc = world_run(&out, "caravan run run.yaml --set run_dir=plainly --set stop.steps=3 --set "
+                             "data.eval_n=0 --set actor.device=cpu-portable");
+    if (rc != 0) {
+        fail_msg("status %d\n%s", rc, out);
+    }
+    free(out);
+    assert_true(world_sum("plainly", "logprob_mismatched_tokens") == 0);
+    assert_true(world_sum("plainly", "logprob_compared_tokens") > 0);
+    assert_int_equal(world_run(&out, "caravan run run.yaml --set learner.device=gpu"), 1);
+    assert_contains(out, "learner.device");
+    free(out);
+}
+
 struct ages {
     const char *run;
     size_t seen[8];
@@ -178,6 +212,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_short_run_ends_complete_and_audits_clean),
         cmocka_unit_test(a_synchronous_run_agrees_bit_for_bit),
+        cmocka_unit_test(without_an_end_token_all_answers_are_of_full_length),
+        cmocka_unit_test(an_actor_without_vector_instructions_agrees_bit_for_bit),
         cmocka_unit_test(a_paced_run_straddles_swaps_and_audits_clean),
         cmocka_unit_test(a_living_run_can_be_watched),
         cmocka_unit_test(other_options_audit_clean_too),
