@@ -134,6 +134,11 @@ enum err plan_memory(const struct conf *c, const struct model_config *m, struct 
     size_t verifier = PROCESS_BYTES + ((size_t)c->verifier_workers + 1) * WORKER_BYTES;
     double total = MIB(learner + PROCESS_BYTES) + (double)c->actor_count * MIB(actor) +
                    (double)c->verifier_count * MIB(verifier);
+    // A GPU takes over what is computed with; what is published stays on the host.
+    double gpu = strcmp(c->learner_device, "cuda") != 0 ? 0 : MIB(learner - 2 * blob);
+    gpu += strcmp(c->actor_device, "cuda") != 0
+               ? 0
+               : (double)c->actor_count * MIB(actor - PROCESS_BYTES);
     enum err e = buf_printf(
         out,
         "\nmemory    MiB\n"
@@ -152,9 +157,12 @@ enum err plan_memory(const struct conf *c, const struct model_config *m, struct 
     e = e ? e
           : buf_printf(out, "verifier  %8.0f   %lld workers; x %lld\n", MIB(verifier),
                        (long long)c->verifier_workers, (long long)c->verifier_count);
+    if (!e && gpu > 0) {
+        e = buf_printf(out, "gpu       %8.0f   of these, in GPU memory\n", gpu);
+    }
     e = e ? e
-          : buf_printf(out, "together  %8.0f   of %.0f on this machine%s\n", total,
-                       memory_of_machine_mib(), fits(total, true));
+          : buf_printf(out, "together  %8.0f   of %.0f on this machine%s\n", total - gpu,
+                       memory_of_machine_mib(), fits(total - gpu, true));
     return e;
 }
 
@@ -189,12 +197,31 @@ static enum err check_token(const struct conf *c, struct why *why)
     return e ? why_prefix(why, e, "learner.token_file") : ERR_OK;
 }
 
+// Actors that join from elsewhere have devices of their own.
+static enum err check_devices(const struct conf *c, struct why *why)
+{
+    const struct {
+        const char *key;
+        const char *device;
+    } all[] = {{"learner.device", c->learner_device}, {"actor.device", c->actor_device}};
+    for (size_t i = 0; i < (c->actor_count > 0 ? 2 : 1); i++) {
+        struct device *d = NULL;
+        enum err e = device_open(all[i].device, NULL, &d, why);
+        if (e) {
+            return why_prefix(why, e, "%s", all[i].key);
+        }
+        device_close(d);
+    }
+    return ERR_OK;
+}
+
 enum err plan_check(const struct conf *c, struct buf *out, struct why *why)
 {
     struct source *source = NULL;
     struct tokenizer *tokenizer = NULL;
     struct data d = {0};
     enum err e = check_token(c, why);
+    e = e ? e : check_devices(c, why);
     e = e ? e : source_open(c->model, &source, why);
     e = e ? e : check_model(c, source, out, why);
     e = e ? e : source_set_template(source, c->chat_template, why);

@@ -403,6 +403,13 @@ enum err conf_rules(const struct conf *c, const char *name, struct why *why)
                        "their paths are short",
                        name, strlen(c->run_dir), RUN_DIR_MAX_BYTES);
     }
+    if (c->actor_count > 0 &&
+        (strcmp(c->learner_device, "cuda") == 0) != (strcmp(c->actor_device, "cuda") == 0)) {
+        return why_set(why, ERR_INVALID,
+                       "%.400s: actor.device: value '%s', expected cuda if and only if "
+                       "'learner.device' is, and that is '%s'",
+                       name, c->actor_device, c->learner_device);
+    }
     if (c->dual_clip > 0 && (c->dual_clip <= 1 || c->policy == CONF_POLICY_CISPO)) {
         return why_set(
             why, ERR_INVALID,

@@ -98,6 +98,7 @@ static enum err open_compute(struct run *r, struct why *why)
         weights ? pool_create(threads, &r->pool, why) : why_set(why, ERR_NOMEM, "out of memory");
     if (!e) {
         e = device_open(r->conf.learner_device, r->pool, &r->device, why);
+        e = e ? why_prefix(why, e, "learner.device") : ERR_OK;
     }
     if (!e) {
         e = publish_create(weights, source_params(r->source), published_dtype(r), versions_kept(r),

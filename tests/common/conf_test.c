@@ -291,6 +291,9 @@ static void rules_between_keys_are_held(void **state)
         {"loss:\n  dual_clip: 0.5", "loss.dual_clip: 0.5"},
         {"loss:\n  dual_clip: 3\n  policy: cispo", "loss.dual_clip: 3"},
         {"loss:\n  policy: ppo", "loss.policy"},
+        {"learner:\n  device: gpu", "learner.device"},
+        {"learner:\n  device: cuda", "actor.device: value 'cpu'"},
+        {"actor:\n  device: cuda", "and that is 'cpu'"},
         {"eval:\n  every_steps: 5\ndata:\n  eval_n: 0", "data.eval_n"},
         {"run_dir: "
          "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
@@ -305,6 +308,9 @@ static void rules_between_keys_are_held(void **state)
     (void)parsed("optim:\n  schedule: linear\nstop:\n  steps: 10");
     (void)parsed("optim:\n  schedule: cosine\n  lr_min_ratio: 0.1\nstop:\n  steps: 10");
     (void)parsed("loss:\n  dual_clip: 3\n  aggregate: dr_grpo");
+    (void)parsed("learner:\n  device: cuda\nactor:\n  device: cuda");
+    (void)parsed("learner:\n  device: cuda\nactor:\n  count: 0");
+    (void)parsed("learner:\n  device: cpu-portable\nactor:\n  device: cpu-avx2");
 }
 
 static void the_model_may_come_from_the_command_line_but_must_come(void **state)

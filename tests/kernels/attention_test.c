@@ -1,4 +1,4 @@
-// attention_test.c: attention over index lists, forward and backward, on every instruction set. The
+// attention_test.c: attention over index lists, forward and backward, on every kind of device. The
 // double-precision form in kit.c is the oracle; its own gradients are checked by central
 // differences first, so that oracle and kernel cannot share a mistake.
 
@@ -178,19 +178,22 @@ static void check_scene(struct device *d, const struct scene *s)
     float *dout = kit_put(d, s->dout, nq), *out = kit_random(d, nq, 5, 9.0f);
     float *lse = kit_zeros(d, s->R * s->H), *dq = kit_random(d, nq, 6, 9.0f);
     float *dk = kit_random(d, nk, 7, 1.0f), *dv = kit_random(d, nk, 8, 1.0f);
+    double *dk0 = kit_get_wide(d, dk, nk), *dv0 = kit_get_wide(d, dv, nk);
     for (size_t i = 0; i < nk; i++) {    // += onto what was there
-        w.dk[i] += (double)dk[i];
-        w.dv[i] += (double)dv[i];
+        w.dk[i] += dk0[i];
+        w.dv[i] += dv0[i];
     }
+    free(dk0);
+    free(dv0);
     size_t ldq = s->H * s->D, ldkv = s->G * s->D;
     d->ops->attention(d, s->R, s->H, s->G, s->D, 0.3f, q, ldq, k, v, ldkv, &keys, out, ldq, lse);
     d->ops->attention_backward(d, s->R, s->H, s->G, s->D, 0.3f, q, ldq, k, v, ldkv, &keys, out,
                                dout, ldq, lse, dq, ldq, dk, dv, ldkv);
-    kit_close_to("attention", nq, out, w.out, 4e-6, 0.3);
-    kit_close_to("lse", s->R * s->H, lse, w.lse, 2e-6, 1.0);
-    kit_close_to("dq", nq, dq, w.dq, 1e-5, 0.5);
-    kit_close_to("dk", nk, dk, w.dk, 1e-5, 1.0);
-    kit_close_to("dv", nk, dv, w.dv, 1e-5, 1.0);
+    kit_close_on(d, "attention", nq, out, w.out, 4e-6, 0.3);
+    kit_close_on(d, "lse", s->R * s->H, lse, w.lse, 2e-6, 1.0);
+    kit_close_on(d, "dq", nq, dq, w.dq, 1e-5, 0.5);
+    kit_close_on(d, "dk", nk, dk, w.dk, 1e-5, 1.0);
+    kit_close_on(d, "dv", nk, dv, w.dv, 1e-5, 1.0);
     void *all[] = {q,
                    k,
                    v,
@@ -203,9 +206,7 @@ static void check_scene(struct device *d, const struct scene *s)
                    (void *)(uintptr_t)keys.kv_index,
                    (void *)(uintptr_t)keys.kv_off,
                    (void *)(uintptr_t)keys.kv_len};
-    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
-        d->ops->release(d, all[i]);
-    }
+    kit_release(d, ARRAY_LEN(all), all);
     wanted_free(&w);
 }
 
@@ -221,48 +222,55 @@ static const size_t scenes[][8] = {
     {1, 70, 1, 9, 2, 1, 16, 500},     // longer than everything
 };
 
-static void attention_and_its_gradients(void **state)
+static void attention_of(struct device *d)
 {
-    (void)state;
-    for (int i = 0; i < KIT_KINDS; i++) {
-        struct device *d = kit_open(kit_kinds[i], 2);
-        for (size_t j = 0; d != NULL && j < ARRAY_LEN(scenes); j++) {
-            const size_t *c = scenes[j];
-            struct scene s = scene_make(c[0], c[1], c[2], c[3], c[4], c[5], c[6]);
-            s.window = (int32_t)c[7];
-            check_scene(d, &s);
-            scene_free(&s);
-        }
-        if (d != NULL) {
-            kit_close(d);
-        }
+    for (size_t j = 0; j < ARRAY_LEN(scenes); j++) {
+        const size_t *c = scenes[j];
+        struct scene s = scene_make(c[0], c[1], c[2], c[3], c[4], c[5], c[6]);
+        s.window = (int32_t)c[7];
+        check_scene(d, &s);
+        scene_free(&s);
     }
 }
 
-// Scores far apart: the running maximum must be carried, or exp overflows.
-static void large_scores_stay_finite(void **state)
+static void attention_and_its_gradients(void **state)
 {
     (void)state;
-    struct device *d = kit_open("cpu-portable", 1);
+    kit_on_every_kind(attention_of);
+}
+
+// Scores far apart: the running maximum must be carried, or exp overflows.
+static void check_large_scores(struct device *d)
+{
     struct scene s = scene_make(1, 140, 0, 0, 1, 1, 16);
     for (size_t i = 0; i < s.rows * 16; i++) {
         s.k[i] *= (float)(i / 16 % 7) * 40.0f;
     }
-    struct wanted w = wanted_make(&s);
     float *q = kit_put(d, s.q, s.R * 16), *k = kit_put(d, s.k, s.rows * 16);
     float *v = kit_put(d, s.v, s.rows * 16), *out = kit_zeros(d, s.R * 16);
-    struct attn_keys keys = {s.index, s.off, s.len, 0};    // host is device on the CPU
+    struct attn_keys keys = {kit_put_ints(d, s.index, s.n_index), kit_put_ints(d, s.off, s.R),
+                             kit_put_ints(d, s.len, s.R), 0};
     d->ops->attention(d, s.R, 1, 1, 16, 1.0f, q, 16, k, v, 16, &keys, out, 16, NULL);
+    float *host = kit_get(d, out, s.R * 16);
     for (size_t i = 0; i < s.R * 16; i++) {
-        assert_true(fabs((double)out[i]) <= 1.0);
+        assert_true(fabs((double)host[i]) <= 1.0);
     }
-    d->ops->release(d, q);
-    d->ops->release(d, k);
-    d->ops->release(d, v);
-    d->ops->release(d, out);
-    wanted_free(&w);
+    free(host);
+    void *all[] = {q,
+                   k,
+                   v,
+                   out,
+                   (void *)(uintptr_t)keys.kv_index,
+                   (void *)(uintptr_t)keys.kv_off,
+                   (void *)(uintptr_t)keys.kv_len};
+    kit_release(d, ARRAY_LEN(all), all);
     scene_free(&s);
-    kit_close(d);
+}
+
+static void large_scores_stay_finite(void **state)
+{
+    (void)state;
+    kit_on_every_kind(check_large_scores);
 }
 
 int main(void)

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "common/hash.h"
+#include "kernels/cuda/emulate.h"
 #include "kit.h"
 
 #ifdef __x86_64__
@@ -41,6 +42,13 @@ static void keep(struct result *to, const float *x, size_t n)
     to->n += n;
 }
 
+static void keep_from(struct device *d, struct result *to, const float *x, size_t n)
+{
+    float *host = kit_get(d, x, n);
+    keep(to, host, n);
+    free(host);
+}
+
 static struct pass shape(size_t i)
 {
     struct pass p = {.G = 1 + i % 3, .t = i % 2 == 0 ? DTYPE_BF16 : DTYPE_F32};
@@ -58,17 +66,17 @@ static void products(struct device *d, const struct pass *p, struct result *to)
     float *x = kit_random(d, p->R * p->C, 1, 1.0f), *w = kit_random(d, p->N * p->C, 2, 1.0f);
     float *g = kit_random(d, p->C, 3, 1.0f), *h = kit_zeros(d, p->R * p->C);
     float *out = kit_random(d, p->R * p->N, 4, 1.0f), *rstd = kit_zeros(d, p->R);
-    void *packed = kit_pack(d, p->t, p->N, p->C, w, NULL);
+    float *hw = kit_get(d, w, p->N * p->C);
+    void *packed = kit_pack(d, p->t, p->N, p->C, hw, NULL);
+    free(hw);
     d->ops->rmsnorm(d, p->R, p->C, x, p->C, g, 1e-5f, h, p->C, rstd);
-    keep(to, h, p->R * p->C);
+    keep_from(d, to, h, p->R * p->C);
     d->ops->gemm(d, p->t, GEMM_ADD, p->R, p->N, p->C, h, p->C, packed, out, p->N);
-    keep(to, out, p->R * p->N);
+    keep_from(d, to, out, p->R * p->N);
     d->ops->swiglu(d, p->R, p->C, x, h, p->C, h, p->C);
-    keep(to, h, p->R * p->C);
+    keep_from(d, to, h, p->R * p->C);
     void *all[] = {x, w, g, h, out, rstd, packed};
-    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
-        d->ops->release(d, all[i]);
-    }
+    kit_release(d, ARRAY_LEN(all), all);
 }
 
 static void attention(struct device *d, const struct pass *p, struct result *to)
@@ -86,17 +94,18 @@ static void attention(struct device *d, const struct pass *p, struct result *to)
         len[r] = 1 + (int32_t)kit_below(8, r, rows - 3);
     }
     kit_rope_table(200, p->D, table);
-    d->ops->rope(d, p->R, p->H, p->D, q, p->H * p->D, len, table, 0);
-    keep(to, q, nq);
-    struct attn_keys keys = {index, off, len, 0};
+    float *dev_table = kit_put(d, table, 200 * p->D);
+    int32_t *dev_index = kit_put_ints(d, index, rows), *dev_off = kit_put_ints(d, off, p->R);
+    int32_t *dev_len = kit_put_ints(d, len, p->R);
+    d->ops->rope(d, p->R, p->H, p->D, q, p->H * p->D, dev_len, dev_table, 0);
+    keep_from(d, to, q, nq);
+    struct attn_keys keys = {dev_index, dev_off, dev_len, 0};
     d->ops->attention(d, p->R, p->H, p->G, p->D, 0.2f, q, p->H * p->D, k, v, p->G * p->D, &keys,
                       out, p->H * p->D, lse);
-    keep(to, out, nq);
-    keep(to, lse, p->R * p->H);
-    void *all[] = {q, k, v, out, lse};
-    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
-        d->ops->release(d, all[i]);
-    }
+    keep_from(d, to, out, nq);
+    keep_from(d, to, lse, p->R * p->H);
+    void *all[] = {q, k, v, out, lse, dev_table, dev_index, dev_off, dev_len};
+    kit_release(d, ARRAY_LEN(all), all);
     free(table);
 }
 
@@ -134,6 +143,8 @@ static struct result forward(const char *kind, int threads, const struct pass *p
     return to;
 }
 
+// The CUDA back end computes the same bits under an id of its own: not promised, but held here, so
+// that a change in either shows.
 static void instruction_sets_and_threads_do_not_show(void **state)
 {
     (void)state;
@@ -142,7 +153,8 @@ static void instruction_sets_and_threads_do_not_show(void **state)
         struct result want = forward("cpu-portable", 1, &p);
         assert_true(want.n > 0);
         for (int kind = 0; kind < KIT_KINDS; kind++) {
-            for (int threads = 1; threads <= 3; threads++) {
+            int most = kind < KIT_CPU_KINDS ? 3 : 1;    // threads mean something to a CPU
+            for (int threads = 1; threads <= most; threads++) {
                 struct result got = forward(kit_kinds[kind], threads, &p);
                 if (got.n > 0) {
                     assert_int_equal(got.n, want.n);
@@ -186,12 +198,15 @@ static void subnormals_are_zero_on_every_path(void **state)
         if (d == NULL) {
             continue;
         }
-        float x = 1e-10f, w[16] = {1e-30f}, out[16], zero = 0.0f;
+        const float tiny = 1e-10f, w[16] = {1e-30f};
+        float *x = kit_put(d, &tiny, 1), *out = kit_random(d, 16, 1, 1.0f);
+        float *zero = kit_zeros(d, 1);
         void *packed = kit_pack(d, DTYPE_F32, 16, 1, w, NULL);
         _mm_setcsr(_mm_getcsr() & ~0x8040u);
-        d->ops->gemm(d, DTYPE_F32, GEMM_SET, 1, 16, 1, &x, 1, packed, out, 16);
-        kit_same_bits("1e-40", 1, out, &zero);
-        d->ops->release(d, packed);
+        d->ops->gemm(d, DTYPE_F32, GEMM_SET, 1, 16, 1, x, 1, packed, out, 16);
+        kit_same_on(d, "1e-40", 1, out, zero);
+        void *all[] = {x, out, zero, packed};
+        kit_release(d, ARRAY_LEN(all), all);
         kit_close(d);
     }
 #else
@@ -211,18 +226,18 @@ static void a_row_alone_equals_the_row_among_others(void **state)
         }
         float *x = kit_random(d, max * K, 1, 1.0f), *w = kit_random(d, N * K, 2, 1.0f);
         float *want = kit_zeros(d, max * N), *got = kit_zeros(d, max * N);
-        void *packed = kit_pack(d, DTYPE_BF16, N, K, w, NULL);
+        float *hw = kit_get(d, w, N * K);
+        void *packed = kit_pack(d, DTYPE_BF16, N, K, hw, NULL);
+        free(hw);
         for (size_t r = 0; r < max; r++) {
             d->ops->gemm(d, DTYPE_BF16, GEMM_SET, 1, N, K, x + r * K, K, packed, want + r * N, N);
         }
         for (size_t R = 1; R <= max; R++) {
             d->ops->gemm(d, DTYPE_BF16, GEMM_SET, R, N, K, x, K, packed, got, N);
-            kit_same_bits("rows together", R * N, got, want);
+            kit_same_on(d, "rows together", R * N, got, want);
         }
         void *all[] = {x, w, want, got, packed};
-        for (size_t i = 0; i < ARRAY_LEN(all); i++) {
-            d->ops->release(d, all[i]);
-        }
+        kit_release(d, ARRAY_LEN(all), all);
         kit_close(d);
     }
 }
@@ -234,6 +249,10 @@ static void check_places(int32_t window)
     enum { R = 90, H = 4, G = 2, D = 40, ROWS = 200 };
     float *first = NULL;
     for (int kind = 0; kind < KIT_KINDS; kind++) {
+        bool slow = strcmp(kit_kinds[kind], "cuda-emulated") == 0;
+        if (slow && window != 0 && window != 30 && window != 70) {
+            continue;
+        }
         struct device *d = kit_open(kit_kinds[kind], 2);
         if (d == NULL) {
             continue;
@@ -242,38 +261,42 @@ static void check_places(int32_t window)
         float *v = kit_random(d, ROWS * G * D, 3, 1.0f);
         float *k2 = kit_zeros(d, ROWS * G * D), *v2 = kit_zeros(d, ROWS * G * D);
         float *want = kit_zeros(d, R * H * D), *got = kit_zeros(d, R * H * D);
-        int32_t list[R], moved[R], off[R], len[R], zero = 0;
+        int32_t list[R], moved[R], off[R], len[R];
         for (size_t i = 0; i < R; i++) {
             list[i] = (int32_t)i;
             moved[i] = (int32_t)((i * 77 + 5) % ROWS);    // 77 and 200 have no common factor
             off[i] = 0;
             len[i] = (int32_t)i + 1;
-            memcpy(k2 + (size_t)moved[i] * G * D, k + i * G * D, G * D * sizeof *k);
-            memcpy(v2 + (size_t)moved[i] * G * D, v + i * G * D, G * D * sizeof *v);
+            d->ops->copy(d, k2 + (size_t)moved[i] * G * D, k + i * G * D, G * D * sizeof *k);
+            d->ops->copy(d, v2 + (size_t)moved[i] * G * D, v + i * G * D, G * D * sizeof *v);
         }
-        struct attn_keys keys = {list, off, len, window};
+        int32_t *dev_list = kit_put_ints(d, list, R), *dev_moved = kit_put_ints(d, moved, R);
+        int32_t *dev_off = kit_put_ints(d, off, R), *dev_len = kit_put_ints(d, len, R);
+        struct attn_keys keys = {dev_list, dev_off, dev_len, window};
         d->ops->attention(d, R, H, G, D, 0.25f, q, H * D, k, v, G * D, &keys, want, H * D, NULL);
         for (size_t r = 0; r < R; r++) {
-            struct attn_keys own = {moved, &zero, &len[r], window};
+            struct attn_keys own = {dev_moved, dev_off, dev_len + r, window};
             d->ops->attention(d, 1, H, G, D, 0.25f, q + r * H * D, H * D, k2, v2, G * D, &own,
                               got + r * H * D, H * D, NULL);
         }
-        kit_same_bits("attention", R * H * D, got, want);
+        kit_same_on(d, "attention", R * H * D, got, want);
+        const float nan = NAN;
         for (size_t i = 0; window > 0 && (int32_t)i < R - window; i++) {    // out of sight
-            k2[(size_t)moved[i] * G * D] = v2[(size_t)moved[i] * G * D] = NAN;
+            d->ops->upload(d, k2 + (size_t)moved[i] * G * D, &nan, sizeof nan);
+            d->ops->upload(d, v2 + (size_t)moved[i] * G * D, &nan, sizeof nan);
         }
-        struct attn_keys last = {moved, &zero, &len[R - 1], window};
+        struct attn_keys last = {dev_moved, dev_off, dev_len + R - 1, window};
         d->ops->attention(d, 1, H, G, D, 0.25f, q + (R - 1) * H * D, H * D, k2, v2, G * D, &last,
                           got + (R - 1) * H * D, H * D, NULL);
-        kit_same_bits("keys before the window", R * H * D, got, want);
+        kit_same_on(d, "keys before the window", R * H * D, got, want);
+        float *result = kit_get(d, want, R * H * D);
         if (first == NULL) {
             first = kit_get(d, want, R * H * D);
         }
-        kit_same_bits(kit_kinds[kind], R * H * D, want, first);
-        void *all[] = {q, k, v, k2, v2, want, got};
-        for (size_t i = 0; i < ARRAY_LEN(all); i++) {
-            d->ops->release(d, all[i]);
-        }
+        kit_same_bits(kit_kinds[kind], R * H * D, result, first);
+        free(result);
+        void *all[] = {q, k, v, k2, v2, want, got, dev_list, dev_moved, dev_off, dev_len};
+        kit_release(d, ARRAY_LEN(all), all);
         kit_close(d);
     }
     free(first);
@@ -307,7 +330,7 @@ static struct result backward(const char *kind, int threads, size_t seed)
     float *dy = kit_random(d, R * N, seed, 1.0f), *x = kit_random(d, R * K, seed + 1, 1.0f);
     float *dw = kit_random(d, N * K, seed + 2, 1.0f);
     d->ops->gemm_dw(d, R, N, K, dy, N, x, K, dw);
-    keep(&to, dw, N * K);
+    keep_from(d, &to, dw, N * K);
     float *q = kit_random(d, R * C, 3, 1.0f), *k = kit_random(d, R * C, 4, 1.0f);
     float *v = kit_random(d, R * C, 5, 1.0f), *dout = kit_random(d, R * C, 6, 1.0f);
     float *out = kit_zeros(d, R * C), *lse = kit_zeros(d, R * H), *dq = kit_zeros(d, R * C);
@@ -319,23 +342,24 @@ static struct result backward(const char *kind, int threads, size_t seed)
         off[r] = r < 30 ? 0 : 30;
         len[r] = (int32_t)(r < 30 ? r + 1 : r - 29);
     }
-    struct attn_keys keys = {index, off, len, 0};
+    int32_t *dev_index = kit_put_ints(d, index, R), *dev_off = kit_put_ints(d, off, R);
+    int32_t *dev_len = kit_put_ints(d, len, R);
+    struct attn_keys keys = {dev_index, dev_off, dev_len, 0};
     d->ops->attention(d, R, H, G, D, 0.3f, q, C, k, v, C, &keys, out, C, lse);
     d->ops->attention_backward(d, R, H, G, D, 0.3f, q, C, k, v, C, &keys, out, dout, C, lse, dq, C,
                                dk, dv, C);
-    keep(&to, dq, R * C);
-    keep(&to, dk, R * C);
-    keep(&to, dv, R * C);
+    keep_from(d, &to, dq, R * C);
+    keep_from(d, &to, dk, R * C);
+    keep_from(d, &to, dv, R * C);
     float *rstd = kit_random(d, R, 7, 1.0f), *dn = kit_zeros(d, K), *dx = kit_zeros(d, R * K);
     d->ops->rmsnorm_backward(d, R, K, x, K, dw, rstd, x, K, dx, K, dn);
-    keep(&to, dx, R * K);
-    keep(&to, dn, K);
+    keep_from(d, &to, dx, R * K);
+    keep_from(d, &to, dn, K);
     float sum = (float)d->ops->sum_squares(d, R * C, q);
     keep(&to, &sum, 1);
-    void *all[] = {dy, x, dw, q, k, v, dout, out, lse, dq, dk, dv, rstd, dn, dx};
-    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
-        d->ops->release(d, all[i]);
-    }
+    void *all[] = {dy, x,  dw, q,    k,  v,  dout,      out,     lse,
+                   dq, dk, dv, rstd, dn, dx, dev_index, dev_off, dev_len};
+    kit_release(d, ARRAY_LEN(all), all);
     free(index);
     free(off);
     free(len);
@@ -347,9 +371,11 @@ static void gradients_do_not_depend_on_threads(void **state)
 {
     (void)state;
     for (int kind = 0; kind < KIT_KINDS; kind++) {
-        for (size_t seed = 0; seed < 3; seed++) {
+        bool slow = strcmp(kit_kinds[kind], "cuda-emulated") == 0;
+        for (size_t seed = 0; seed < (slow ? 1 : 3); seed++) {
             struct result want = backward(kit_kinds[kind], 1, seed);
-            for (int threads = 2; threads <= 3; threads++) {
+            int most = kind < KIT_CPU_KINDS ? 3 : 2;    // to a GPU it is the same work twice
+            for (int threads = 2; threads <= most; threads++) {
                 struct result got = backward(kit_kinds[kind], threads, seed);
                 assert_int_equal(got.n, want.n);
                 kit_same_bits(kit_kinds[kind], got.n, got.x, want.x);
@@ -357,6 +383,33 @@ static void gradients_do_not_depend_on_threads(void **state)
             }
             free(want.x);
         }
+    }
+}
+
+// A kernel that lacks a barrier reads what another thread has not written yet, or writes again too
+// early; under some order of the threads that shows.
+static void the_order_of_a_blocks_threads_does_not_show(void **state)
+{
+    (void)state;
+    static const enum emulate_order orders[] = {EMULATE_DESCENDING, EMULATE_STRIDED};
+    for (size_t i = 0; i < 2; i++) {
+        struct pass p = shape(i);
+        struct result want = forward("cuda-emulated", 1, &p);
+        struct result want_back = backward("cuda-emulated", 1, i);
+        for (size_t j = 0; j < ARRAY_LEN(orders); j++) {
+            emulate_set_order(orders[j]);
+            struct result got = forward("cuda-emulated", 1, &p);
+            struct result back = backward("cuda-emulated", 1, i);
+            emulate_set_order(EMULATE_ASCENDING);
+            assert_int_equal(got.n, want.n);
+            assert_int_equal(back.n, want_back.n);
+            kit_same_bits("forward", got.n, got.x, want.x);
+            kit_same_bits("backward", back.n, back.x, want_back.x);
+            free(got.x);
+            free(back.x);
+        }
+        free(want.x);
+        free(want_back.x);
     }
 }
 
@@ -370,6 +423,7 @@ int main(void)
         cmocka_unit_test(where_keys_lie_and_who_shares_them_does_not_show),
         cmocka_unit_test(a_window_hides_keys_and_nothing_else),
         cmocka_unit_test(gradients_do_not_depend_on_threads),
+        cmocka_unit_test(the_order_of_a_blocks_threads_does_not_show),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

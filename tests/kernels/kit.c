@@ -12,7 +12,22 @@
 
 #include <cmocka.h>
 
-const char *const kit_kinds[KIT_KINDS] = {"cpu-portable", "cpu-avx2", "cpu-avx512"};
+#include "kernels/cuda/ops.h"
+
+const char *const kit_kinds[KIT_KINDS] = {"cpu-portable", "cpu-avx2", "cpu-avx512", "cuda-emulated",
+                                          "cuda"};
+
+static const struct device_ops *emulated_ops;    // of the last emulated device
+
+static enum err open_kind(const char *kind, struct pool *pool, struct device **d, struct why *why)
+{
+    if (strcmp(kind, "cuda-emulated") != 0) {
+        return device_open(kind, pool, d, why);
+    }
+    enum err e = cuda_open(pool, d, why);
+    emulated_ops = e == ERR_OK ? (*d)->ops : NULL;
+    return e;
+}
 
 struct device *kit_open(const char *kind, int threads)
 {
@@ -20,7 +35,7 @@ struct device *kit_open(const char *kind, int threads)
     struct device *d;
     struct why why;
     assert_int_equal(pool_create(threads, &pool, &why), ERR_OK);
-    enum err e = device_open(kind, pool, &d, &why);
+    enum err e = open_kind(kind, pool, &d, &why);
     if (e != ERR_OK) {
         assert_int_equal(e, ERR_UNSUPPORTED);
         pool_destroy(pool);
@@ -32,8 +47,26 @@ struct device *kit_open(const char *kind, int threads)
 void kit_close(struct device *d)
 {
     struct pool *pool = d->pool;
-    device_close(d);
+    if (d->ops == emulated_ops) {
+        cuda_close(d);
+    } else {
+        device_close(d);
+    }
     pool_destroy(pool);
+}
+
+void kit_on_every_kind(void (*claim)(struct device *d))
+{
+    int seen = 0;
+    for (int i = 0; i < KIT_KINDS; i++) {
+        struct device *d = kit_open(kit_kinds[i], 2);
+        if (d != NULL) {
+            claim(d);
+            kit_close(d);
+            seen++;
+        }
+    }
+    assert_true(seen > 0);
 }
 
 void *kit_alloc(struct device *d, size_t bytes)
@@ -86,6 +119,28 @@ float *kit_get(struct device *d, const float *src, size_t n)
     return host;
 }
 
+void *kit_get_bytes(struct device *d, const void *src, size_t bytes)
+{
+    void *host = malloc(bytes + 1);
+    d->ops->download(d, host, src, bytes);
+    return host;
+}
+
+double *kit_get_wide(struct device *d, const float *src, size_t n)
+{
+    float *host = kit_get(d, src, n);
+    double *wide = kit_widen(host, n);
+    free(host);
+    return wide;
+}
+
+void kit_release(struct device *d, size_t n, void *const *all)
+{
+    for (size_t i = 0; i < n; i++) {
+        d->ops->release(d, all[i]);
+    }
+}
+
 size_t kit_below(uint64_t seed, uint64_t i, size_t n)
 {
     return rng_philox(seed, i, 7).v[0] % n;
@@ -134,6 +189,22 @@ void kit_same_bits(const char *what, size_t n, const float *a, const float *b)
                      (double)b[i]);
         }
     }
+}
+
+void kit_close_on(struct device *d, const char *what, size_t n, const float *got,
+                  const double *want, double tol, double scale)
+{
+    float *host = kit_get(d, got, n);
+    kit_close_to(what, n, host, want, tol, scale);
+    free(host);
+}
+
+void kit_same_on(struct device *d, const char *what, size_t n, const float *a, const float *b)
+{
+    float *x = kit_get(d, a, n), *y = kit_get(d, b, n);
+    kit_same_bits(what, n, x, y);
+    free(x);
+    free(y);
 }
 
 double *kit_widen(const float *x, size_t n)

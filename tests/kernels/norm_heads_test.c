@@ -44,24 +44,22 @@ static void norm_equals_rows(struct device *d, const struct shape *s)
     float *x = kit_random(d, R * ld, D, 2.0f), *w = kit_random(d, D, D + 1, 1.0f);
     float *before = kit_get(d, x, R * ld), *kept = kit_zeros(d, R * ldk);
     float *rstd = kit_zeros(d, R * heads), *want = kit_zeros(d, D), *want_rstd = kit_zeros(d, 1);
+    float *again = kit_put(d, before, R * ld), *came = kit_put(d, before, R * ld);
     d->ops->norm_heads(d, R, heads, D, x, ld, w, 1e-5f, kept, ldk, rstd);
     for (size_t r = 0; r < R; r++) {
         for (size_t h = 0; h < heads; h++) {
-            const float *in = before + r * ld + h * D;
+            const float *in = came + r * ld + h * D;
             d->ops->rmsnorm(d, 1, D, in, D, w, 1e-5f, want, D, want_rstd);
-            kit_same_bits("norm_heads", D, x + r * ld + h * D, want);
-            kit_same_bits("rstd", 1, rstd + r * heads + h, want_rstd);
-            kit_same_bits("kept", D, kept + r * ldk + h * D, in);
+            kit_same_on(d, "norm_heads", D, x + r * ld + h * D, want);
+            kit_same_on(d, "rstd", 1, rstd + r * heads + h, want_rstd);
+            kit_same_on(d, "kept", D, kept + r * ldk + h * D, in);
         }
-        kit_same_bits("beyond the heads", ld - C, x + r * ld + C, before + r * ld + C);
+        kit_same_on(d, "beyond the heads", ld - C, x + r * ld + C, came + r * ld + C);
     }
-    float *again = kit_put(d, before, R * ld);
     d->ops->norm_heads(d, R, heads, D, again, ld, w, 1e-5f, NULL, 0, NULL);
-    kit_same_bits("without what backward needs", R * ld, again, x);
-    float *all[] = {x, w, kept, rstd, want, want_rstd, again};
-    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
-        d->ops->release(d, all[i]);
-    }
+    kit_same_on(d, "without what backward needs", R * ld, again, x);
+    void *all[] = {x, w, kept, rstd, want, want_rstd, again, came};
+    kit_release(d, ARRAY_LEN(all), all);
     free(before);
 }
 
@@ -77,33 +75,35 @@ static void norm_gradients(struct device *d, const struct shape *s)
     float *x = kit_random(d, R * C, D, 2.0f), *w = kit_random(d, D, D + 1, 1.0f);
     float *kept = kit_zeros(d, R * C), *rstd = kit_zeros(d, R * heads);
     float *dx = kit_random(d, R * ld, D + 2, 1.0f), *dw = kit_random(d, D, D + 3, 1.0f);
-    double *dy = kit_widen(dx, R * ld), *want_dw = kit_widen(dw, D);
+    double *dy = kit_get_wide(d, dx, R * ld), *want_dw = kit_get_wide(d, dw, D);
+    double *hw = kit_get_wide(d, w, D);
     double *want = malloc(D * sizeof *want);
     d->ops->norm_heads(d, R, heads, D, x, C, w, 1e-5f, kept, C, rstd);
     d->ops->norm_heads_backward(d, R, heads, D, kept, C, w, rstd, dx, ld, dw);
+    double *hkept = kit_get_wide(d, kept, R * C);
     for (size_t at = 0; at < R * heads; at++) {
         size_t r = at / heads, h = at % heads;
-        const float *in = kept + at * D;
+        const double *in = hkept + at * D;
         const double *g = dy + r * ld + h * D;
         double ss = 0.0, c = 0.0;
         for (size_t i = 0; i < D; i++) {
-            ss += (double)in[i] * (double)in[i];
+            ss += in[i] * in[i];
         }
         double scale = 1.0 / sqrt(ss / (double)D + 1e-5);
         for (size_t i = 0; i < D; i++) {
-            c += g[i] * (double)w[i] * (double)in[i] * scale / (double)D;
-            want_dw[i] += g[i] * (double)in[i] * scale;
+            c += g[i] * hw[i] * in[i] * scale / (double)D;
+            want_dw[i] += g[i] * in[i] * scale;
         }
         for (size_t i = 0; i < D; i++) {
-            want[i] = scale * (g[i] * (double)w[i] - (double)in[i] * scale * c);
+            want[i] = scale * (g[i] * hw[i] - in[i] * scale * c);
         }
-        kit_close_to("dx", D, dx + r * ld + h * D, want, 3e-6, 2.0);
+        kit_close_on(d, "dx", D, dx + r * ld + h * D, want, 3e-6, 2.0);
     }
-    kit_close_to("dw", D, dw, want_dw, 3e-6, sqrt((double)(R * heads)) + 1.0);
-    float *all[] = {x, w, kept, rstd, dx, dw};
-    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
-        d->ops->release(d, all[i]);
-    }
+    kit_close_on(d, "dw", D, dw, want_dw, 3e-6, sqrt((double)(R * heads)) + 1.0);
+    void *all[] = {x, w, kept, rstd, dx, dw};
+    kit_release(d, ARRAY_LEN(all), all);
+    free(hw);
+    free(hkept);
     free(dy);
     free(want_dw);
     free(want);
@@ -127,16 +127,14 @@ static float *pass(struct device *d, size_t *n_forward, size_t *n)
         float *dx = kit_random(d, R * C, i + 60, 1.0f), *dw = kit_random(d, D, i + 70, 1.0f);
         d->ops->norm_heads(d, R, heads, D, x, C, w, 1e-6f, kept, C, rstd);
         d->ops->norm_heads_backward(d, R, heads, D, kept, C, w, rstd, dx, C, dw);
-        memcpy(out + at[0], x, R * C * sizeof *x);
-        memcpy(out + at[0] + R * C, rstd, R * heads * sizeof *x);
-        memcpy(out + at[1], dx, R * C * sizeof *x);
-        memcpy(out + at[1] + R * C, dw, D * sizeof *x);
+        d->ops->download(d, out + at[0], x, R * C * sizeof *x);
+        d->ops->download(d, out + at[0] + R * C, rstd, R * heads * sizeof *x);
+        d->ops->download(d, out + at[1], dx, R * C * sizeof *x);
+        d->ops->download(d, out + at[1] + R * C, dw, D * sizeof *x);
         at[0] += R * C + R * heads;
         at[1] += R * C + D;
-        float *all[] = {x, w, kept, rstd, dx, dw};
-        for (size_t j = 0; j < ARRAY_LEN(all); j++) {
-            d->ops->release(d, all[j]);
-        }
+        void *all[] = {x, w, kept, rstd, dx, dw};
+        kit_release(d, ARRAY_LEN(all), all);
     }
     *n_forward = at[0];
     memmove(out + at[0], out + ((size_t)1 << 19), (at[1] - ((size_t)1 << 19)) * sizeof *out);

@@ -42,10 +42,8 @@ static void histogram(struct device *d, const float *logits, size_t V, struct sa
     }
 }
 
-static void greedy_takes_the_lowest_of_the_largest(void **state)
+static void greedy_of(struct device *d)
 {
-    (void)state;
-    struct device *d = kit_open("cpu-portable", 1);
     float x[40] = {0};
     x[7] = x[31] = 2.0f;
     struct sample_spec spec = PLAIN;
@@ -56,13 +54,16 @@ static void greedy_takes_the_lowest_of_the_largest(void **state)
     double sum = 2.0 * exp(2.0) + 38.0;
     assert_true(fabs((double)out.logp - log(exp(2.0) / sum)) < 1e-6);
     assert_true(out.kept == 1.0f);
-    kit_close(d);
 }
 
-static void draws_follow_the_probabilities_in_vocabulary_order(void **state)
+static void greedy_takes_the_lowest_of_the_largest(void **state)
 {
     (void)state;
-    struct device *d = kit_open("cpu-portable", 1);
+    kit_on_every_kind(greedy_of);
+}
+
+static void draws_of(struct device *d)
+{
     const float x[4] = {logf(0.1f), logf(0.2f), -INFINITY, logf(0.7f)};
     const struct {
         float u;
@@ -74,15 +75,18 @@ static void draws_follow_the_probabilities_in_vocabulary_order(void **state)
         spec.u = cases[i].u;
         assert_int_equal(one(d, x, 4, spec).token, cases[i].token);
     }
-    kit_close(d);
+}
+
+static void draws_follow_the_probabilities_in_vocabulary_order(void **state)
+{
+    (void)state;
+    kit_on_every_kind(draws_of);
 }
 
 // Across vocabulary blocks: the block of the token is found by sums, and impossible tokens are
 // never drawn.
-static void a_large_vocabulary_is_drawn_like_a_small_one(void **state)
+static void large_vocabulary_of(struct device *d)
 {
-    (void)state;
-    struct device *d = kit_open("cpu-portable", 1);
     enum { V = 5000 };
     float *x = malloc(V * sizeof *x);
     for (size_t i = 0; i < V; i++) {
@@ -105,7 +109,12 @@ static void a_large_vocabulary_is_drawn_like_a_small_one(void **state)
     assert_true(one(d, x, V, spec).kept == 0.5f);
     free(p);
     free(x);
-    kit_close(d);
+}
+
+static void a_large_vocabulary_is_drawn_like_a_small_one(void **state)
+{
+    (void)state;
+    kit_on_every_kind(large_vocabulary_of);
 }
 
 static int by_size(const void *a, const void *b)
@@ -115,10 +124,8 @@ static int by_size(const void *a, const void *b)
 }
 
 // Random logits of many blocks against sorting.
-static void truncation_keeps_what_sorting_would_keep(void **state)
+static void truncation_of(struct device *d)
 {
-    (void)state;
-    struct device *d = kit_open("cpu", 1);
     enum { V = 3333 };
     float x[V], sorted[V];
     for (uint64_t seed = 0; seed < 20; seed++) {
@@ -151,7 +158,12 @@ static void truncation_keeps_what_sorting_would_keep(void **state)
         assert_true(below <= 0.37 + 1e-5);
         assert_true(below + exp((double)x[out.token]) / sum >= 0.37 - 1e-5);
     }
-    kit_close(d);
+}
+
+static void truncation_keeps_what_sorting_would_keep(void **state)
+{
+    (void)state;
+    kit_on_every_kind(truncation_of);
 }
 
 // Min-p is a distance below the largest logit, in units of the temperature. The threshold itself
@@ -276,7 +288,7 @@ static void score_and_its_gradient(struct device *d, size_t V, float T)
     const int32_t target[R] = {0, (int32_t)V - 1, (int32_t)V / 2};
     const float coef[R] = {1.0f, -0.5f, 0.0f};
     float logp[R], entropy[R], lse[R];
-    double *x = kit_widen(logits, R * V), *grad = malloc(R * V * sizeof *grad);
+    double *x = kit_get_wide(d, logits, R * V), *grad = malloc(R * V * sizeof *grad);
     d->ops->score(d, R, V, logits, V, T, target, logp, entropy, lse);
     d->ops->score_backward(d, R, V, logits, V, T, target, lse, coef);
     for (size_t r = 0; r < R; r++) {
@@ -295,7 +307,7 @@ static void score_and_its_gradient(struct device *d, size_t V, float T)
         kit_close_to("entropy", 1, &entropy[r], &want[1], 1e-6, 1.0);
         kit_close_to("lse", 1, &lse[r], &want[2], 1e-6, 1.0);
     }
-    kit_close_to("dlogits", R * V, logits, grad, 3e-6, 0.05);
+    kit_close_on(d, "dlogits", R * V, logits, grad, 3e-6, 0.05);
     d->ops->release(d, logits);
     free(x);
     free(grad);
@@ -317,10 +329,8 @@ static void scores_and_gradients_follow_the_formula(void **state)
 
 // A broken model must not take the process down: some token inside the vocabulary, and a
 // log-probability that shows it.
-static void nan_logits_give_a_token_and_a_nan(void **state)
+static void nan_logits_of(struct device *d)
 {
-    (void)state;
-    struct device *d = kit_open("cpu", 1);
     float x[3000];
     kit_fill(x, 3000, 1, 1.0f);
     x[1700] = NAN;
@@ -341,7 +351,12 @@ static void nan_logits_give_a_token_and_a_nan(void **state)
     assert_true(one(d, x, 3000, PLAIN).token < 3000);
     spec.min_p = 0.5f;
     assert_true(one(d, x, 3000, spec).token < 3000);
-    kit_close(d);
+}
+
+static void nan_logits_give_a_token_and_a_nan(void **state)
+{
+    (void)state;
+    kit_on_every_kind(nan_logits_of);
 }
 
 // ---- golden cases
