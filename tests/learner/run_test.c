@@ -180,7 +180,7 @@ static void issue(struct fixture *f, uint64_t version, struct batch *b)
                                                .ground_truth = msg_text_of(task->ground_truth),
                                                .kind = msg_text_of(task->kind),
                                                .needs = msg_text_of(task->needs),
-                                               .sampling = {8, 1, 1, 0},
+                                               .sampling = {.max_tokens = 8, .temperature = 1, .top_p = 1},
                                                .first_sample = h.next_sample,
                                                .n_samples = SAMPLES});
     for (uint32_t i = 0; i < SAMPLES; i++) {
