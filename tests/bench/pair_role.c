@@ -73,7 +73,7 @@ static enum err add_group(struct decode *d, uint32_t max_tokens, struct why *why
                           .sample_ids = ids,
                           .n_samples = SAMPLES,
                           .attempt = 1,
-                          .sampling = {max_tokens, 1, 1, 0}};
+                          .sampling = {.max_tokens = max_tokens, .temperature = 1, .top_p = 1}};
     return engine_add(d->engine, &g, NULL, 0, why);
 }
 

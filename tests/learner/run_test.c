@@ -171,18 +171,19 @@ static void issue(struct fixture *f, uint64_t version, struct batch *b)
     assert_int_equal(ledger_get_heads(f->run.ledger, &h, NULL), ERR_OK);
     const struct task *task = tasks_get(f->run.train, h.next_ordinal % tasks_count(f->run.train));
     struct ledger_txn *t = txn();
-    ledger_put_group(t, &(struct ledger_group){.group_id = h.next_group,
-                                               .ordinal = h.next_ordinal,
-                                               .prompt = task->prompt,
-                                               .n_prompt = task->n_prompt,
-                                               .prompt_text = msg_text_of(task->prompt_text),
-                                               .dataset = msg_text_of(task->dataset),
-                                               .ground_truth = msg_text_of(task->ground_truth),
-                                               .kind = msg_text_of(task->kind),
-                                               .needs = msg_text_of(task->needs),
-                                               .sampling = {.max_tokens = 8, .temperature = 1, .top_p = 1},
-                                               .first_sample = h.next_sample,
-                                               .n_samples = SAMPLES});
+    ledger_put_group(
+        t, &(struct ledger_group){.group_id = h.next_group,
+                                  .ordinal = h.next_ordinal,
+                                  .prompt = task->prompt,
+                                  .n_prompt = task->n_prompt,
+                                  .prompt_text = msg_text_of(task->prompt_text),
+                                  .dataset = msg_text_of(task->dataset),
+                                  .ground_truth = msg_text_of(task->ground_truth),
+                                  .kind = msg_text_of(task->kind),
+                                  .needs = msg_text_of(task->needs),
+                                  .sampling = {.max_tokens = 8, .temperature = 1, .top_p = 1},
+                                  .first_sample = h.next_sample,
+                                  .n_samples = SAMPLES});
     for (uint32_t i = 0; i < SAMPLES; i++) {
         uint64_t id = h.next_sample + i;
         struct msg_segment all = {version, (uint32_t)(task->n_prompt + TOKENS - 1)};
