@@ -77,7 +77,8 @@ int main(int argc, char **argv)
     }
     log_setup("learner", LOG_LEVEL_INFO);
     struct conf conf;
-    struct run run = {.lock_fd = -1};
+    // Static: threads of a service that could not start still look at it while the process exits.
+    static struct run run = {.lock_fd = -1};
     struct why why = {""};
     enum run_mode mode = !o.resume ? RUN_START : o.branch ? RUN_BRANCH : RUN_RESUME;
     enum err e = read_conf(&o, &conf, &why);
