@@ -24,6 +24,9 @@ static enum err open_kind(const char *kind, struct pool *pool, struct device **d
     if (strcmp(kind, "cuda-emulated") != 0) {
         return device_open(kind, pool, d, why);
     }
+    if (getenv("CARAVAN_SKIP_EMULATED") != NULL) {
+        return ERR_UNSUPPORTED;
+    }
     enum err e = cuda_open(pool, d, why);
     emulated_ops = e == ERR_OK ? (*d)->ops : NULL;
     return e;

@@ -1,7 +1,8 @@
 // kit.h: what the kernel tests share: a device of every kind this machine has, random arrays on a
 // device, and the plain double-precision forms of the ops.
 //
-// "cuda-emulated" is the CUDA back end compiled for the host (kernels/cuda/emulate.h): always there.
+// "cuda-emulated" is the CUDA back end compiled for the host (kernels/cuda/emulate.h): always there,
+// unless CARAVAN_SKIP_EMULATED is set.
 // "cuda" is a GPU. Device memory may therefore be out of reach: tests read it through kit_get.
 #ifndef CARAVAN_TESTS_KERNELS_KIT_H
 #define CARAVAN_TESTS_KERNELS_KIT_H
