@@ -195,7 +195,7 @@ static void forward_attention(struct model *m, const struct weights *w, size_t l
     add_branch(m, w, R, a->att, &attn, a->x, a->x_mid);
 }
 
-// x_out and what leads to it from x_mid.
+// x_out and what leads to it from x_mid; up_to_gate: no further than gate and up.
 static void forward_ffn(struct model *m, const struct weights *w, size_t layer, size_t R,
                         const struct layer_acts *a, bool up_to_gate)
 {
