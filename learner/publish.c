@@ -40,6 +40,7 @@ enum { MAX_BUFFERS = 2, BUFFER_WAIT_S = 60, HUGE_PAGE = 2 << 20, WRITER_NICE = 1
 struct entry {
     uint64_t version;
     struct hash128 hash;
+    uint64_t updated_us;
     void *blob;    // NULL = not in memory
     bool on_disk;
     bool failed;    // the last attempt to write it
@@ -419,9 +420,10 @@ void publish_cancel(struct publish *p, void *blob)
 }
 
 // Under the lock. What was newest is let go, and tried again if its write had failed.
-static enum err add_version(struct publish *p, uint64_t version, struct hash128 hash, void *blob,
+static enum err add_version(struct publish *p, const struct publish_version *v, void *blob,
                             struct why *why)
 {
+    uint64_t version = v->version;
     if (version <= p->newest) {
         return why_set(why, ERR_INVALID, "version %" PRIu64 " published after %" PRIu64, version,
                        p->newest);
@@ -430,8 +432,9 @@ static enum err add_version(struct publish *p, uint64_t version, struct hash128 
     if (!e) {
         return why_set(why, ERR_NOMEM, "version %" PRIu64 ": out of memory", version);
     }
-    e->on_disk = e->on_disk && hash_equal(e->hash, hash);
-    e->hash = hash;
+    e->on_disk = e->on_disk && hash_equal(e->hash, v->hash);
+    e->hash = v->hash;
+    e->updated_us = v->updated_us;
     e->blob = blob;
     e->failed = false;
     uint64_t former = p->newest;
@@ -446,14 +449,14 @@ static enum err add_version(struct publish *p, uint64_t version, struct hash128 
     return ERR_OK;
 }
 
-enum err publish_add(struct publish *p, uint64_t version, struct hash128 hash, void *blob,
+enum err publish_add(struct publish *p, const struct publish_version *v, void *blob,
                      struct why *why)
 {
     pthread_mutex_lock(&p->lock);
-    enum err e = add_version(p, version, hash, blob, why);
+    enum err e = add_version(p, v, blob, why);
     pthread_mutex_unlock(&p->lock);
     if (!e && p->news) {
-        p->news(p->news_arg, version);
+        p->news(p->news_arg, v->version);
     }
     return e;
 }
@@ -468,19 +471,40 @@ uint64_t publish_newest(struct publish *p)
 
 // ---- reading
 
-enum err publish_read(struct publish *p, uint64_t version, uint64_t offset, size_t max, void *out,
-                      size_t *len, uint64_t *resolved, uint64_t *total, struct hash128 *hash,
+// Under the lock. version 0 = newest; NULL: gone.
+static struct entry *find_served(struct publish *p, uint64_t version, struct publish_version *found,
+                                 struct why *why)
+{
+    version = version ? version : p->newest;
+    struct entry *e = version ? find(p, version) : NULL;
+    if (!e || (!e->blob && !e->on_disk)) {
+        (void)why_set(why, ERR_NOT_FOUND, "version %" PRIu64 " is gone", version);
+        return NULL;
+    }
+    *found = (struct publish_version){version, p->bytes, e->hash, e->updated_us};
+    return e;
+}
+
+enum err publish_find(struct publish *p, uint64_t version, struct publish_version *found,
                       struct why *why)
 {
     pthread_mutex_lock(&p->lock);
-    version = version ? version : p->newest;
-    struct entry *entry = version ? find(p, version) : NULL;
-    if (!entry || (!entry->blob && !entry->on_disk)) {
+    bool there = find_served(p, version, found, why) != NULL;
+    pthread_mutex_unlock(&p->lock);
+    return there ? ERR_OK : ERR_NOT_FOUND;
+}
+
+enum err publish_read(struct publish *p, uint64_t version, uint64_t offset, size_t max, void *out,
+                      size_t *len, struct publish_version *found, struct why *why)
+{
+    pthread_mutex_lock(&p->lock);
+    struct entry *entry = find_served(p, version, found, why);
+    if (!entry) {
         pthread_mutex_unlock(&p->lock);
-        return why_set(why, ERR_NOT_FOUND, "version %" PRIu64 " is gone", version);
+        return ERR_NOT_FOUND;
     }
+    version = entry->version;
     const char *blob = entry->blob;
-    struct hash128 h = entry->hash;
     entry->readers++;
     pthread_mutex_unlock(&p->lock);
 
@@ -502,9 +526,6 @@ enum err publish_read(struct publish *p, uint64_t version, uint64_t offset, size
     pthread_mutex_unlock(&p->lock);
     if (!e) {
         *len = n;
-        *resolved = version;
-        *total = p->bytes;
-        *hash = h;
     }
     return e;
 }

@@ -27,15 +27,24 @@ void publish_destroy(struct publish *p);    // waits for the writer; NULL is fin
 // At most two buffers exist: waits for the writer if it is behind, ERR_TIMEOUT after a minute.
 MUST_CHECK enum err publish_buffer(struct publish *p, void **blob, size_t *bytes, struct why *why);
 void publish_cancel(struct publish *p, void *blob);    // NULL is fine
-// version > publish_newest. On failure the caller still owns the blob.
-MUST_CHECK enum err publish_add(struct publish *p, uint64_t version, struct hash128 hash,
-                                void *blob, struct why *why);
+struct publish_version {
+    uint64_t version, bytes;
+    struct hash128 hash;
+    uint64_t updated_us;    // wall clock: the optimiser was done with it; 0 = not known
+};
+
+// v->bytes is not read; v->version > publish_newest. On failure the caller still owns the blob.
+MUST_CHECK enum err publish_add(struct publish *p, const struct publish_version *v, void *blob,
+                                struct why *why);
 uint64_t publish_newest(struct publish *p);    // 0 = none yet
-// Copies up to max bytes at offset (len 0 past the end). version 0 = newest. From memory or from
-// its file. ERR_NOT_FOUND: gone (take the newest).
+// version 0 = newest. ERR_NOT_FOUND: gone (take the newest).
+MUST_CHECK enum err publish_find(struct publish *p, uint64_t version, struct publish_version *found,
+                                 struct why *why);
+// publish_find, and copies up to max bytes at offset (len 0 past the end), from memory or from its
+// file.
 MUST_CHECK enum err publish_read(struct publish *p, uint64_t version, uint64_t offset, size_t max,
-                                 void *out, size_t *len, uint64_t *resolved, uint64_t *total,
-                                 struct hash128 *hash, struct why *why);
+                                 void *out, size_t *len, struct publish_version *found,
+                                 struct why *why);
 // A pinned version stays on disk whatever `keep` says. Counted: unpin as often (more is ignored).
 void publish_pin(struct publish *p, uint64_t version);
 void publish_unpin(struct publish *p, uint64_t version);

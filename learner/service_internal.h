@@ -49,8 +49,6 @@ struct service {
     char kept[SERVICE_KEPT_MAX][64];
     size_t n_kept;
     uint64_t checkpoint_step, last_step, last_version;
-    uint64_t
-        updated_us;    // when the optimiser was done with last_version; 0 = by a former process
     double checkpoint_s;    // when the last one was asked for
     bool checkpoint_runs, final_asked, exporting, complete, stopping, bus_closed, journal_closed;
     unsigned ticks;

@@ -114,12 +114,15 @@ static void on_fetch(struct service *s, struct bus_request *r)
     struct msg_weights_chunk *c = &m.weights_chunk;
     uint64_t version = f->version ? f->version : coordinator_newest_version(s->coordinator);
     size_t len = 0, max = MIN(f->max_bytes, (size_t)LIMIT_CHUNK_BYTES);
-    enum err e = publish_read(s->run->publish, version, f->offset, max, s->chunk, &len, &c->version,
-                              &c->total_bytes, &c->weights_hash, &why);
+    struct publish_version v;
+    enum err e = publish_read(s->run->publish, version, f->offset, max, s->chunk, &len, &v, &why);
     if (e) {
         bus_reply_fault(r, e, why.text);
         return;
     }
+    c->version = v.version;
+    c->total_bytes = v.bytes;
+    c->weights_hash = v.hash;
     c->offset = f->offset;
     c->bytes = (struct msg_text){.data = s->chunk, .len = len};
     c->chunk_hash = hash_bytes(s->chunk, len);
@@ -129,28 +132,27 @@ static void on_fetch(struct service *s, struct bus_request *r)
 // Only what the ledger has: a version that it will never have must not decode a token.
 static void on_find(struct service *s, struct bus_request *r)
 {
-    uint64_t version = bus_request_msg(r)->find_weights.version, bytes;
+    uint64_t version = bus_request_msg(r)->find_weights.version;
     struct why why = {"this version is not there yet"};
-    struct msg m = {.type = MSG_WEIGHTS_FOUND};
-    struct msg_weights_found *f = &m.weights_found;
-    struct weightslab_name name;
-    struct hash128 hash;
-    size_t none = 0;
+    struct publish_version v;
     enum err e = version <= coordinator_newest_version(s->coordinator)
-                     ? publish_read(s->run->publish, version, 0, 0, s->chunk, &none, &f->version,
-                                    &bytes, &f->weights_hash, &why)
+                     ? publish_find(s->run->publish, version, &v, &why)
                      : ERR_NOT_FOUND;
     if (e) {
         bus_reply_fault(r, e, why.text);
         return;
     }
-    if (s->run->slabs && publish_slab_find(s->run->slabs, f->version, &name, &hash) &&
-        hash_equal(hash, f->weights_hash)) {
-        f->slab_pid = name.pid;
-        f->slab_fd = name.fd;
-        f->slab_owner = name.owner;
+    struct msg m = {.type = MSG_WEIGHTS_FOUND,
+                    .weights_found = {
+                        .version = v.version, .weights_hash = v.hash, .updated_us = v.updated_us}};
+    struct weightslab_name name;
+    struct hash128 hash;
+    if (s->run->slabs && publish_slab_find(s->run->slabs, v.version, &name, &hash) &&
+        hash_equal(hash, v.hash)) {
+        m.weights_found.slab_pid = name.pid;
+        m.weights_found.slab_fd = name.fd;
+        m.weights_found.slab_owner = name.owner;
     }
-    f->updated_us = f->version == s->last_version ? s->updated_us : 0;
     bus_reply(r, &m);
 }
 

@@ -255,7 +255,6 @@ static void on_step_done(struct service *s, const struct train_done *d)
     s->train_idle_since_s = clock_mono_s();
     s->last_step = d->step->step;
     s->last_version = d->step->new_version;
-    s->updated_us = d->result.updated_us;
     s->step_done = *d;
     s->step_metrics = json_dumps(row, JSON_COMPACT);
     board_step(s->board, row, &d->result);

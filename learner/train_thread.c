@@ -69,16 +69,15 @@ static enum err do_export(struct train_thread *t, struct why *why)
     struct run *r = t->run;
     enum dtype dt = r->conf.dtype == CONF_DTYPE_BF16 ? DTYPE_BF16 : DTYPE_F32;
     size_t bytes = 0, len = 0;
-    uint64_t version, total;
-    struct hash128 hash;
+    struct publish_version v;
     void *blob = NULL;
     char *dir = fs_path("%s/model", r->dir);
     enum err e = dir ? publish_flush(r->publish, why) : why_set(why, ERR_NOMEM, "out of memory");
     e = e ? e : publish_buffer(r->publish, &blob, &bytes, why);
-    e = e ? e : publish_read(r->publish, 0, 0, bytes, blob, &len, &version, &total, &hash, why);
+    e = e ? e : publish_read(r->publish, 0, 0, bytes, blob, &len, &v, why);
     if (!e && len != bytes) {
         e = why_set(why, ERR_CORRUPT, "version %llu has %zu bytes, expected %zu",
-                    (unsigned long long)version, len, bytes);
+                    (unsigned long long)v.version, len, bytes);
     }
     const struct export_options as_published = {
         .type = dt == DTYPE_BF16 ? "BF16" : "F32", .flat = blob, .flat_dtype = dt};

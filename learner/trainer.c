@@ -282,16 +282,17 @@ static void draft_cancel(struct draft *d)
     publish_cancel(t->publish, d->blob);
 }
 
-// The blob is complete. On failure the draft is gone.
-static enum err draft_publish(struct draft *d, uint64_t version, struct hash128 *hash,
-                              struct why *why)
+// The blob is complete, since updated_us (0 = not known). On failure the draft is gone.
+static enum err draft_publish(struct draft *d, uint64_t version, uint64_t updated_us,
+                              struct hash128 *hash, struct why *why)
 {
     struct trainer *t = d->trainer;
     t->packed = d->weights && !d->packing && !weights_end_forward(d->weights, hash, NULL);
     if (!t->packed) {
         *hash = hash_bytes(d->blob, d->bytes);
     }
-    enum err e = publish_add(t->publish, version, *hash, d->blob, why);
+    enum err e = publish_add(
+        t->publish, &(struct publish_version){version, d->bytes, *hash, updated_us}, d->blob, why);
     if (e) {
         draft_cancel(d);
         return e;
@@ -318,7 +319,7 @@ enum err trainer_publish(struct trainer *t, uint64_t version, struct hash128 *ha
         }
     }
     struct hash128 h;
-    e = e ? e : draft_publish(&d, version, &h, why);
+    e = e ? e : draft_publish(&d, version, 0, &h, why);
     if (!e) {
         *hash = h;
     }
@@ -492,7 +493,7 @@ static enum err update_and_publish(struct trainer *t, const struct train_step *s
     }
     double updated = clock_mono_s();
     r->updated_us = clock_wall_us();
-    e = draft_publish(&d, s->new_version, &r->weights_hash, why);
+    e = draft_publish(&d, s->new_version, r->updated_us, &r->weights_hash, why);
     r->optimiser_s += updated - begun;
     r->publish_s = clock_mono_s() - updated + (begun - start);
     return e;

@@ -188,16 +188,16 @@ static void on_find(struct bench *b, struct bus_request *r)
     struct why why = {""};
     struct weightslab_name name;
     struct hash128 hash;
-    uint64_t bytes;
-    size_t none;
+    struct publish_version v;
     struct msg m = {.type = MSG_WEIGHTS_FOUND};
     struct msg_weights_found *f = &m.weights_found;
-    if (publish_read(b->publish, bus_request_msg(r)->find_weights.version, 0, 0, b->chunk, &none,
-                     &f->version, &bytes, &f->weights_hash, &why)) {
+    if (publish_find(b->publish, bus_request_msg(r)->find_weights.version, &v, &why)) {
         bus_reply_fault(r, ERR_NOT_FOUND, why.text);
         return;
     }
-    f->updated_us = b->versions[f->version].updated_us;
+    f->version = v.version;
+    f->weights_hash = v.hash;
+    f->updated_us = v.updated_us;
     if (publish_slab_find(b->slabs, f->version, &name, &hash)) {
         f->slab_pid = name.pid;
         f->slab_fd = name.fd;
@@ -212,12 +212,16 @@ static void on_fetch(struct bench *b, struct bus_request *r)
     struct why why = {""};
     struct msg m = {.type = MSG_WEIGHTS_CHUNK};
     struct msg_weights_chunk *c = &m.weights_chunk;
+    struct publish_version v;
     size_t len;
-    if (publish_read(b->publish, f->version, f->offset, LIMIT_CHUNK_BYTES, b->chunk, &len,
-                     &c->version, &c->total_bytes, &c->weights_hash, &why)) {
+    if (publish_read(b->publish, f->version, f->offset, LIMIT_CHUNK_BYTES, b->chunk, &len, &v,
+                     &why)) {
         bus_reply_fault(r, ERR_NOT_FOUND, why.text);
         return;
     }
+    c->version = v.version;
+    c->total_bytes = v.bytes;
+    c->weights_hash = v.hash;
     c->offset = f->offset;
     c->bytes = (struct msg_text){b->chunk, len};
     c->chunk_hash = hash_bytes(b->chunk, len);

@@ -86,11 +86,11 @@ static struct hash128 add(struct fixture *f, uint64_t version)
     assert_int_equal(publish_buffer(f->p, &blob, &bytes, &why), ERR_OK);
     assert_int_equal(bytes, BLOB);
     memset(blob, (int)version, bytes);
-    struct hash128 hash = hash_bytes(blob, bytes);
-    if (publish_add(f->p, version, hash, blob, &why)) {
+    struct publish_version v = {version, bytes, hash_bytes(blob, bytes), 1000 * version};
+    if (publish_add(f->p, &v, blob, &why)) {
         fail_msg("%s", why.text);
     }
-    return hash;
+    return v.hash;
 }
 
 static void flush(struct fixture *f)
@@ -113,25 +113,23 @@ static enum err read_back(struct fixture *f, uint64_t version, uint64_t expected
 {
     uint8_t bytes[BLOB];
     size_t len = 0, rest = 0;
-    uint64_t resolved = 0, total = 0;
-    struct hash128 hash;
+    struct publish_version v;
     struct why why = {""};
-    enum err e = publish_read(f->p, version, 0, 5001, bytes, &len, &resolved, &total, &hash, &why);
+    enum err e = publish_read(f->p, version, 0, 5001, bytes, &len, &v, &why);
     if (e == ERR_NOT_FOUND) {
         return e;
     }
     assert_int_equal(e, ERR_OK);
     assert_int_equal(len, 5001);
-    assert_int_equal(resolved, expected);
-    assert_int_equal(total, BLOB);
-    assert_int_equal(publish_read(f->p, resolved, 5001, BLOB, bytes + 5001, &rest, &resolved,
-                                  &total, &hash, &why),
+    assert_int_equal(v.version, expected);
+    assert_int_equal(v.bytes, BLOB);
+    assert_int_equal(publish_read(f->p, v.version, 5001, BLOB, bytes + 5001, &rest, &v, &why),
                      ERR_OK);
     assert_int_equal(rest, BLOB - 5001);
     for (size_t i = 0; i < BLOB; i++) {
         assert_int_equal(bytes[i], (uint8_t)expected);
     }
-    assert_true(hash_equal(hash, hash_bytes(bytes, BLOB)));
+    assert_true(hash_equal(v.hash, hash_bytes(bytes, BLOB)));
     return ERR_OK;
 }
 
@@ -153,15 +151,32 @@ static void reading_past_the_end_gives_nothing(void **state)
     struct fixture *f = *state;
     uint8_t byte = 0;
     size_t len = 9;
-    uint64_t resolved, total;
-    struct hash128 hash;
+    struct publish_version v;
     add(f, 1);
-    assert_int_equal(publish_read(f->p, 1, BLOB, 1, &byte, &len, &resolved, &total, &hash, NULL),
-                     ERR_OK);
+    assert_int_equal(publish_read(f->p, 1, BLOB, 1, &byte, &len, &v, NULL), ERR_OK);
     assert_int_equal(len, 0);
-    assert_int_equal(
-        publish_read(f->p, 1, UINT64_MAX, 1, &byte, &len, &resolved, &total, &hash, NULL), ERR_OK);
+    assert_int_equal(publish_read(f->p, 1, UINT64_MAX, 1, &byte, &len, &v, NULL), ERR_OK);
     assert_int_equal(len, 0);
+}
+
+// Actors tell from it how long a version took to reach them.
+static void the_time_of_the_update_goes_with_the_version(void **state)
+{
+    struct fixture *f = *state;
+    struct publish_version v;
+    add(f, 7);
+    assert_int_equal(publish_find(f->p, 0, &v, NULL), ERR_OK);
+    assert_int_equal(v.version, 7);
+    assert_int_equal(v.updated_us, 7000);
+    flush(f);
+    add(f, 8);
+    flush(f);
+    assert_int_equal(publish_find(f->p, 7, &v, NULL), ERR_OK);    // from its file
+    assert_int_equal(v.updated_us, 7000);
+    open_again(f, 2);
+    assert_int_equal(publish_find(f->p, 7, &v, NULL), ERR_OK);
+    assert_int_equal(v.updated_us, 0);
+    assert_int_equal(publish_find(f->p, 9, &v, NULL), ERR_NOT_FOUND);
 }
 
 static void versions_only_rise(void **state)
@@ -170,9 +185,9 @@ static void versions_only_rise(void **state)
     void *blob = NULL;
     size_t bytes = 0;
     struct why why = {""};
-    struct hash128 hash = add(f, 5);
+    struct publish_version v = {.version = 5, .hash = add(f, 5)};
     assert_int_equal(publish_buffer(f->p, &blob, &bytes, NULL), ERR_OK);
-    assert_int_equal(publish_add(f->p, 5, hash, blob, &why), ERR_INVALID);
+    assert_int_equal(publish_add(f->p, &v, blob, &why), ERR_INVALID);
     assert_non_null(strstr(why.text, "version 5"));
     publish_cancel(f->p, blob);    // still ours
 }
@@ -338,13 +353,11 @@ static void *read_much(void *arg)
 {
     struct fixture *f = arg;
     uint8_t bytes[BLOB];
-    uint64_t seen = 0;
-    while (seen < 200) {
+    struct publish_version v = {0};
+    while (v.version < 200) {
         size_t len;
-        uint64_t total;
-        struct hash128 hash;
-        enum err e = publish_read(f->p, 0, 0, BLOB, bytes, &len, &seen, &total, &hash, NULL);
-        if (e == ERR_OK && !hash_equal(hash, hash_bytes(bytes, BLOB))) {
+        enum err e = publish_read(f->p, 0, 0, BLOB, bytes, &len, &v, NULL);
+        if (e == ERR_OK && !hash_equal(v.hash, hash_bytes(bytes, BLOB))) {
             return (void *)"torn read";
         }
     }
@@ -378,6 +391,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CLAIM(a_version_is_served_as_soon_as_it_is_added),
         CLAIM(reading_past_the_end_gives_nothing),
+        CLAIM(the_time_of_the_update_goes_with_the_version),
         CLAIM(versions_only_rise),
         CLAIM(older_versions_are_read_from_their_files),
         CLAIM(only_the_newest_files_and_pinned_ones_stay),

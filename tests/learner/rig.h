@@ -166,14 +166,12 @@ static inline void rig_close(struct rig *r)
 static inline void *rig_blob(struct rig *r, uint64_t version, size_t *bytes)
 {
     size_t len = 0;
-    uint64_t resolved = 0, total = 0;
-    struct hash128 hash;
-    uint8_t none;
-    MUST(publish_read(r->publish, version, 0, 0, &none, &len, &resolved, &total, &hash, &why));
-    void *blob = malloc(total);
+    struct publish_version v;
+    MUST(publish_find(r->publish, version, &v, &why));
+    void *blob = malloc(v.bytes);
     assert_non_null(blob);
-    MUST(publish_read(r->publish, version, 0, total, blob, &len, &resolved, &total, &hash, &why));
-    assert_int_equal(len, total);
+    MUST(publish_read(r->publish, version, 0, v.bytes, blob, &len, &v, &why));
+    assert_int_equal(len, v.bytes);
     *bytes = len;
     return blob;
 }

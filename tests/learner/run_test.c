@@ -281,14 +281,10 @@ static void checkpoint(struct fixture *f, uint64_t version)
 
 static void assert_serves(struct fixture *f, uint64_t version, struct hash128 hash)
 {
-    size_t len;
-    uint64_t resolved, total;
-    struct hash128 have;
-    uint8_t byte;
+    struct publish_version v;
     assert_int_equal(publish_newest(f->run.publish), version);
-    assert_int_equal(
-        publish_read(f->run.publish, 0, 0, 1, &byte, &len, &resolved, &total, &have, NULL), ERR_OK);
-    assert_true(hash_equal(have, hash));
+    assert_int_equal(publish_find(f->run.publish, 0, &v, NULL), ERR_OK);
+    assert_true(hash_equal(v.hash, hash));
 }
 
 static void on_violation(void *arg, const char *relation, const char *text)

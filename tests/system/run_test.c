@@ -95,6 +95,7 @@ struct ages {
     const char *run;
     size_t seen[8];
     double straddling;
+    size_t timed;    // steps that say how long their version took to be decoded with
 };
 
 static void read_ages(struct ages *a)
@@ -113,6 +114,7 @@ static void read_ages(struct ages *a)
             a->seen[k] += (size_t)json_integer_value(n);
         }
         a->straddling += json_number_value(json_object_get(row, "straddling"));
+        a->timed += json_is_number(json_object_get(row, "publish_to_decode_ms"));
         json_decref(row);
     }
     if (f) {
@@ -122,11 +124,12 @@ static void read_ages(struct ages *a)
     free(path);
 }
 
-static bool every_age_and_50_straddlers(void *arg)
+static bool every_age_and_50_straddlers_timed(void *arg)
 {
     struct ages *a = arg;
     read_ages(a);
-    return a->seen[0] > 0 && a->seen[1] > 0 && a->seen[2] > 0 && a->straddling >= 50;
+    return a->seen[0] > 0 && a->seen[1] > 0 && a->seen[2] > 0 && a->straddling >= 50 &&
+           a->timed > 0;
 }
 
 // Answers that see several sets of weights are where version bookkeeping can go wrong: every age up
@@ -140,7 +143,8 @@ static void a_paced_run_straddles_swaps_and_audits_clean(void **state)
         "--set data.train=words.jsonl --set rollout.staleness_max=2 --set rollout.max_tokens=300 "
         "--set rollout.groups_per_step=4 --set loss.replace_max=0 --set data.eval_n=0 "
         "--set stop.steps=0");
-    world_until(every_age_and_50_straddlers, &a, "ages 0, 1, 2 and 50 straddling samples");
+    world_until(every_age_and_50_straddlers_timed, &a,
+                "ages 0, 1, 2, 50 straddling samples and publish_to_decode_ms");
     world_signal(&p, SIGINT);
     assert_int_equal(world_wait(&p, 8000), 130);
     read_ages(&a);
