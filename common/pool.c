@@ -41,7 +41,7 @@
 #include "common/clock.h"
 
 #define MAX_THREADS 256
-#define SPIN_NS 4000
+#define SPIN_NS 50000
 #define LINE_BYTES 64    // fields that different threads write live on lines of their own
 
 struct helper {

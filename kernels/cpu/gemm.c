@@ -19,14 +19,15 @@
 #include "kernels/cpu/ops.h"
 #include "kernels/cpu/tile.h"
 
-enum { PREFETCH = 32 * LANES };    // 2 KB ahead
+enum { LINE = 64, AHEAD = 32 * LINE };    // bytes; a step of a tile reads a line of each panel
 
 struct tile_args {
     size_t K, ldx, ldo;
     size_t panel;    // distance between panels in bytes
-    size_t ahead;    // distance of prefetching in weights or pairs, 0 = the panels are in cache
     const float *x;
     const char *w;
+    const char *fetch;    // what is prefetched at the first step, for the first panel,
+    size_t stride;        // and how far on at each further step, in bytes
     float *out;
     bool add;
 };
@@ -43,7 +44,7 @@ typedef void tile_fn(const struct tile_args *t);
 #define W_LO(p) const v16 lo##p = v16_bf16_lo(w##p);
 #define W_HI(p) const v16 hi##p = v16_bf16_hi(w##p);
 #define W_NEXT(p) w##p += LANES;
-#define W_FETCH(p) __builtin_prefetch(w##p + ahead);
+#define W_FETCH(p) __builtin_prefetch(fetch + p * t->panel);
 #define STEP_LO(r, panels) TILE_STEP_##panels(r, x##r[k], lo)
 #define STEP_HI(r, panels) TILE_STEP_##panels(r, x##r[k + 1], hi)
 
@@ -53,12 +54,13 @@ typedef void tile_fn(const struct tile_args *t);
         OVER_##PANELS(EACH_##ROWS, TILE_DECLARE)                                                   \
         EACH_##ROWS(ROW_POINTER, 0)                                                                \
         PANELS_##PANELS(W_POINTER_BF16)                                                            \
-        const size_t ahead = t->ahead;                                                             \
+        const char *fetch = t->fetch;                                                              \
         size_t k = 0;                                                                              \
         for (; k + 1 < t->K; k += 2) {                                                             \
             { PANELS_##PANELS(W_LO) EACH_##ROWS(STEP_LO, PANELS) }                          \
             { PANELS_##PANELS(W_HI) EACH_##ROWS(STEP_HI, PANELS) }                          \
-            if (ahead != 0) { PANELS_##PANELS(W_FETCH) }                                           \
+            PANELS_##PANELS(W_FETCH)                                                               \
+            fetch += t->stride;                                                                    \
             PANELS_##PANELS(W_NEXT)                                                                \
         }                                                                                          \
         if (k < t->K) {                                                                            \
@@ -76,9 +78,10 @@ typedef void tile_fn(const struct tile_args *t);
         OVER_##PANELS(EACH_##ROWS, TILE_DECLARE)                                                   \
         EACH_##ROWS(ROW_POINTER, 0)                                                                \
         PANELS_##PANELS(W_POINTER_F32)                                                             \
-        const size_t ahead = t->ahead;                                                             \
+        const char *fetch = t->fetch;                                                              \
         for (size_t k = 0; k < t->K; k++) {                                                        \
-            if (ahead != 0) { PANELS_##PANELS(W_FETCH) }                                           \
+            PANELS_##PANELS(W_FETCH)                                                               \
+            fetch += t->stride;                                                                    \
             PANELS_##PANELS(W_F32)                                                                 \
             EACH_##ROWS(STEP_LO, PANELS)                                                    \
             PANELS_##PANELS(W_NEXT)                                                                \
@@ -126,34 +129,36 @@ struct gemm_args {
     enum dtype t;
     bool add;
     size_t R, N, K, ldx, ldo, panel;
-    size_t rows, panels, row_blocks;    // of a task
+    size_t n_panels, rows, row_blocks, groups;    // a task: one row block times one group of panels
     const float *x;
     const char *packed;
     float *out;
 };
 
-// One tile of `rows` x `panels` at (r, p). The last panel may have fewer than 16 columns: it goes
-// through a buffer.
-static void run_tile(const struct gemm_args *a, tile_fn *fn, size_t r, size_t rows, size_t p,
-                     size_t panels, bool first)
+// One tile of `rows` x `panels` at (r, p), with t's prefetching. The last panel may have fewer than
+// 16 columns: it goes through a buffer.
+static void run_tile(const struct gemm_args *a, struct tile_args *t, tile_fn *fn, size_t r,
+                     size_t rows, size_t p, size_t panels)
 {
-    struct tile_args t = {.K = a->K, .ldx = a->ldx, .ldo = a->ldo, .panel = a->panel};
-    t.x = a->x + r * a->ldx;
-    t.w = a->packed + p * a->panel;
-    t.out = a->out + r * a->ldo + p * LANES;
-    t.add = a->add;
-    t.ahead = first ? PREFETCH : 0;
+    t->K = a->K;
+    t->ldx = a->ldx;
+    t->panel = a->panel;
+    t->x = a->x + r * a->ldx;
+    t->w = a->packed + p * a->panel;
+    t->out = a->out + r * a->ldo + p * LANES;
+    t->ldo = a->ldo;
+    t->add = a->add;
     size_t width = MIN(a->N - p * LANES, panels * LANES);
     if (width == panels * LANES) {
-        fn(&t);
+        fn(t);
         return;
     }
     float buffer[TILE_MAX_ROWS][LANES * 4];
-    float *out = t.out;
-    t.out = buffer[0];
-    t.ldo = LANES * 4;
-    t.add = false;
-    fn(&t);
+    float *out = t->out;
+    t->out = buffer[0];
+    t->ldo = LANES * 4;
+    t->add = false;
+    fn(t);
     for (size_t i = 0; i < rows; i++) {
         for (size_t j = 0; j < width; j++) {
             float *o = out + i * a->ldo + j;
@@ -162,34 +167,75 @@ static void run_tile(const struct gemm_args *a, tile_fn *fn, size_t r, size_t ro
     }
 }
 
-// Rows first .. last - 1 times panels p .. p_end - 1.
-static void run_tiles(const struct gemm_args *a, size_t first, size_t last, size_t p, size_t p_end)
+// While the tiles of a block of rows walk a panel, each prefetches its part of the next one, so that
+// memory is busy all the time and not for one tile in ten; the first panel, and any that a single
+// tile walks, is prefetched by its first tile a little ahead.
+static struct tile_args prefetching(const struct gemm_args *a, size_t p, size_t i, size_t tiles,
+                                    bool first, const char *next)
+{
+    size_t steps = a->panel / LINE, part = cpu_div_up(LINE, tiles);
+    const char *panel = a->packed + p * a->panel;
+    if (i == 0 && (first || tiles == 1)) {
+        return (struct tile_args){.fetch = panel + AHEAD, .stride = LINE};
+    }
+    if (tiles == 1 || next == NULL) {
+        return (struct tile_args){.fetch = panel};    // nothing to fetch: what is there
+    }
+    return (struct tile_args){.fetch = next + i * part * steps, .stride = part};
+}
+
+// Rows first .. last - 1 times panels begin .. end - 1.
+static void run_tiles(const struct gemm_args *a, size_t first, size_t last, size_t begin,
+                      size_t end)
 {
     const struct tile_set *sets = last - first < ARRAY_LEN(few) + 1 ? few : many;
     size_t tiles = cpu_div_up(last - first, TILE_MAX_ROWS);
-    for (size_t width = 1; p < p_end; p += width) {
+    size_t widest = sets[(last - first) / tiles - 1].panels;
+    for (size_t p = begin, width = 1; p < end; p += width) {
         size_t r = first;
-        width = p_end - p >= sets[(last - first) / tiles - 1].panels
-                    ? sets[(last - first) / tiles - 1].panels
-                    : 1;
+        width = end - p >= widest ? widest : 1;
+        bool wide = width > 1;
+        const char *next = end - p >= 2 * width ? a->packed + (p + width) * a->panel : NULL;
         for (size_t i = 0; i < tiles; i++) {
             size_t rows = (last - r) / (tiles - i);
             const struct tile_set *s = &sets[rows - 1];
-            bool wide = width > 1;
             tile_fn *fn = a->t == DTYPE_BF16 ? (wide ? s->wide_bf16 : s->bf16)
                                              : (wide ? s->wide_f32 : s->f32);
-            run_tile(a, fn, r, rows, p, width, i == 0);
+            struct tile_args t = prefetching(a, p, i, tiles, p == begin, next);
+            run_tile(a, &t, fn, r, rows, p, width);
             r += rows;
         }
     }
+}
+
+static size_t group_start(const struct gemm_args *a, size_t group)
+{
+    size_t units = cpu_div_up(a->n_panels, TILE_MAX_PANELS);
+    return MIN(group * units / a->groups * TILE_MAX_PANELS, a->n_panels);
 }
 
 static void gemm_task(void *arg, size_t chunk, int thread)
 {
     (void)thread;
     const struct gemm_args *a = arg;
-    size_t first = chunk % a->row_blocks * a->rows, p = chunk / a->row_blocks * a->panels;
-    run_tiles(a, first, MIN(a->R, first + a->rows), p, MIN(cpu_div_up(a->N, LANES), p + a->panels));
+    size_t first = chunk % a->row_blocks * a->rows, group = chunk / a->row_blocks;
+    run_tiles(a, first, MIN(a->R, first + a->rows), group_start(a, group),
+              group_start(a, group + 1));
+}
+
+// As many tasks for every thread, or one would wait for the other: eight, so that a thread that was
+// held up does less, but none so small that handing it out shows or so large that its end does.
+// Unit: multiplications; fetching a weight from memory counts as five.
+static size_t panel_groups(const struct gemm_args *a, size_t threads)
+{
+    enum { SMALL = 250000, LARGE = 8000000 };
+    size_t cost = (MIN(a->R, a->rows) + 5) * a->K * LANES * a->n_panels * a->row_blocks;
+    size_t tasks = MAX(MIN(cost / SMALL, 8 * threads), cost / LARGE);
+    if (tasks > threads) {
+        tasks = cpu_div_up(tasks, threads) * threads;
+    }
+    return MIN(cpu_div_up(MAX(tasks, (size_t)1), a->row_blocks),
+               cpu_div_up(a->n_panels, TILE_MAX_PANELS));
 }
 
 void OP(gemm_columns)(enum dtype t, size_t R, size_t N, size_t K, const float *x, size_t ldx,
@@ -222,11 +268,7 @@ void OP(gemm)(struct device *d, enum dtype t, enum gemm_mode mode, size_t R, siz
     a.row_blocks = cpu_div_up(R, fit);
     a.rows = cpu_div_up(cpu_div_up(R, a.row_blocks), TILE_MAX_ROWS) * TILE_MAX_ROWS;
     a.row_blocks = cpu_div_up(R, a.rows);
-    // panels of a task, in fours: an eighth of a thread's share, but not so small that handing it
-    // out shows. Unit: multiplications; fetching a weight from memory counts as five.
-    size_t n_panels = cpu_div_up(N, LANES), cost = (MIN(R, a.rows) + 5) * K * LANES;
-    size_t share = cost * n_panels * a.row_blocks / (8 * (size_t)pool_threads(d->pool));
-    size_t work = MIN(MAX(share, (size_t)500000), (size_t)8000000);
-    a.panels = cpu_div_up(MAX(work / cost, (size_t)1), 4) * 4;
-    cpu_run(d, cpu_div_up(n_panels, a.panels) * a.row_blocks, gemm_task, &a);
+    a.n_panels = cpu_div_up(N, LANES);
+    a.groups = panel_groups(&a, (size_t)pool_threads(d->pool));
+    cpu_run(d, a.groups * a.row_blocks, gemm_task, &a);
 }

@@ -62,18 +62,18 @@ static inline void cpu_run(struct device *d, size_t n_chunks, pool_fn *fn, void 
     pool_run(d->pool, n_chunks, fn, arg);
 }
 
-// Cuts n items of `cost` element operations each into chunks worth waking a thread for: items per
-// chunk.
-static inline size_t cpu_grain(size_t n, size_t cost)
-{
-    const size_t worth = 32768;
-    size_t g = cost >= worth ? 1 : (worth + cost - 1) / (cost > 0 ? cost : 1);
-    return g < n ? g : (n > 0 ? n : 1);
-}
-
 static inline size_t cpu_div_up(size_t a, size_t b)
 {
     return (a + b - 1) / b;
+}
+
+// Cuts n items of `cost` element operations each into equal chunks, each worth waking a thread for:
+// items per chunk.
+static inline size_t cpu_grain(size_t n, size_t cost)
+{
+    const size_t worth = 32768;
+    size_t chunks = cost < worth ? n * cost / worth : n;
+    return MAX(cpu_div_up(n, MAX(chunks, (size_t)1)), (size_t)1);
 }
 
 // table.c's members. The memory ops are common to all sets (device.c).
