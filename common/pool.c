@@ -15,8 +15,10 @@
 // chunk of that run is untaken, thus before the owner can have written the fields of the next run:
 // the values read belong together.
 //
-// Waiting is a few microseconds of pause, then a futex. The price of a sleep is one system call on
-// each side; a longer spin would steal the core from the very thread that is waited for.
+// Waiting is SPIN_NS of pause, then a futex. The price of a sleep is one system call on each side and
+// some microseconds until the sleeper runs, which a decode pass of a single sequence would pay a
+// hundred times. Where the cores are shared, a thread waits long only because its partner lost the
+// core, for milliseconds; a spin of 50 us is little beside that.
 
 #include "common/pool.h"
 
