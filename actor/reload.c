@@ -103,7 +103,7 @@ static void fill_begin(struct reload *r, struct filling *f, struct job *j)
     enum err e = ERR_OK;
     *f = (struct filling){.job = j};
     if (!j->set.weights) {
-        e = weights_create(r->device, &r->config, r->dtype, false, &j->set.weights, &why);
+        e = weights_create(r->device, &r->config, r->dtype, &j->set.weights, &why);
     }
     if (e) {
         fill_end(r, f, e, why.text);
@@ -131,7 +131,7 @@ static enum err map_slab(struct reload *r, struct job *j, struct why *why)
     size_t stripes = s->summed ? 1 : WEIGHTS_STRIPES;
     enum err e = s->view ? ERR_OK : weightview_map(&j->name, &r->layout, &s->view, why);
     if (!e && !s->weights) {
-        e = weights_create_in(r->device, &r->config, r->dtype, false, weightview_panels(s->view),
+        e = weights_create_in(r->device, &r->config, r->dtype, weightview_panels(s->view),
                               &s->weights, why);
     }
     e = e ? e : weightview_hold(s->view, j->version, j->hash, &sums, why);

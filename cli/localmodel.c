@@ -78,7 +78,7 @@ enum err localmodel_load_on(struct localmodel *m, const char *device_kind, enum 
 {
     enum err e = pool_create(threads ? threads : pool_cores(), &m->pool, why);
     e = e ? e : device_open(device_kind, m->pool, &m->device, why);
-    e = e ? e : weights_create(m->device, source_config(m->source), t, false, &m->weights, why);
+    e = e ? e : weights_create(m->device, source_config(m->source), t, &m->weights, why);
     struct hash128 hash;
     if (!e) {
         weights_begin(m->weights);

@@ -120,15 +120,15 @@ enum err plan_memory(const struct conf *c, const struct model_config *m, struct 
     enum dtype t = c->dtype == CONF_DTYPE_BF16 ? DTYPE_BF16 : DTYPE_F32;
     size_t f32 = weights_blob_bytes(m, DTYPE_F32), blob = weights_blob_bytes(m, t);
     bool shared = c->slab == CONF_SLAB_AUTO;    // two slabs, the learner's own weights in one
-    size_t packed = weights_memory(m, t, true) + (shared ? weights_panel_bytes(NULL, m, t) : 0),
-           reference = c->kl_beta > 0 ? weights_memory(m, t, false) : 0;
+    size_t packed = weights_memory(m, t) + (shared ? weights_panel_bytes(NULL, m, t) : 0),
+           reference = c->kl_beta > 0 ? weights_memory(m, t) : 0;
     size_t learner = trainer_memory(m, c), state = 4 * f32 + 2 * blob + packed + reference;
     struct model_limits al = {.max_rows = (size_t)(c->actor_slots + c->actor_prefill_rows),
                               .max_index = (size_t)(c->actor_slots + c->actor_prefill_rows) *
                                            (size_t)m->max_positions,
                               .max_outs = (size_t)c->actor_slots + 1024,
                               .max_context = (size_t)m->max_positions};
-    size_t two = shared ? 0 : 2 * weights_memory(m, t, false), kv = (size_t)c->actor_kv_mb << 20;
+    size_t two = shared ? 0 : 2 * weights_memory(m, t), kv = (size_t)c->actor_kv_mb << 20;
     size_t scratch = model_memory(m, &al), actor = two + kv + scratch + PROCESS_BYTES;
     // One worker more stands ready.
     size_t verifier = PROCESS_BYTES + ((size_t)c->verifier_workers + 1) * WORKER_BYTES;

@@ -431,7 +431,7 @@ static enum err open_compute(struct work *w, struct why *why)
                              .max_context = longest};
     enum err e = pool_create(w->o->threads ? w->o->threads : pool_cores(), &w->pool, why);
     e = e ? e : device_open("cpu", w->pool, &w->device, why);
-    e = e ? e : weights_create(w->device, c, w->dtype, false, &w->weights, why);
+    e = e ? e : weights_create(w->device, c, w->dtype, &w->weights, why);
     e = e ? e : model_create(w->device, c, &l, &w->model, why);
     e = e ? e : kv_cache_create(w->model, rows, &w->kv, why);
     if (e) {

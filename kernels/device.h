@@ -4,10 +4,10 @@
 // dereferences them. That is what makes cuda/ an addition and not a rewrite. All sizes are checked
 // by the caller (model code): ops only CHECK. Ops may be queued: they run in the order of the calls,
 // and what they read on the host has been read at return. Whatever hands something to the host or
-// takes it from there (upload, download, pack, transpose, sample, score, sum_squares …) returns when it and all
-// before it is done; so what one device filled in last by upload or pack, another of the same kind
-// in this process may read. One thread at a time drives a device; the CPU's ops leave flush-to-zero
-// set on it, as on the pool's threads.
+// takes it from there (upload, download, pack, sample, score, sum_squares …) returns when it and
+// all before it is done; so what one device filled in last by upload or pack, another of the same
+// kind in this process may read. One thread at a time drives a device; the CPU's ops leave
+// flush-to-zero set on it, as on the pool's threads.
 //
 // The forward ops are *canonical*: for one numerics_id, a result's bits depend on its mathematical
 // inputs alone, never on the number of rows beside it, thread count, page placement, or instruction

@@ -99,9 +99,6 @@ static void *thread_main(void *arg)
             d->err = ERR_CANCELLED;
         } else if (d->job == TRAIN_STEP) {
             d->err = trainer_step(t->run->trainer, d->step, &d->result, &t->cancel, &d->why);
-            post(j);
-            trainer_get_ready(t->run->trainer);    // while the ledger takes the version
-            continue;
         } else if (d->job == TRAIN_EXPORT) {
             d->err = do_export(t, &d->why);
         } else {

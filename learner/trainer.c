@@ -16,8 +16,8 @@
 // Memory that a start need not wait for is taken by the first step: activations, gradients, moments
 // and packed training weights; faulting it in takes longer than reading the model does. With 135
 // million parameters in bf16: masters 0.54 GB, gradients 0.54, moments 1.08, packed weights 0.27 in
-// each of two slabs, their transposes 0.27, two blobs 0.54, and activations by train_rows
-// (model_memory).
+// each of two slabs, two blobs 0.54, and what model_memory counts: activations by train_rows, 0.06
+// for the W^T that backward reads.
 //
 // Compute thread. A checkpoint is written beside it (saver.c) and only read by it: the state
 // changes in one place, the update, which waits.
@@ -48,11 +48,10 @@ struct trainer {
     struct model_limits plan;
     enum dtype dtype;
     struct batcher_limits limits;
-    struct model *model;    // NULL until the first step, as are:
-    float *grads;           // device, flat
-    struct weights
-        *weights;    // for training; rounded masters; NULL until a slab or a step needs it
-    bool packed;     // weights hold the present masters
+    struct model *model;        // NULL until the first step, as are:
+    float *grads;               // device, flat
+    struct weights *weights;    // rounded masters; NULL until a slab or a step needs it
+    bool packed;                // weights hold the present masters
     struct weights *initial;    // the initial policy, when kl_beta > 0
     struct optim optim;
     float *masters;    // device, flat
@@ -76,6 +75,7 @@ static struct model_limits plan_limits(const struct model_config *m, const struc
         .max_index = rows * BATCHER_INDEX_PER_ROW,
         .max_outs = rows,
         .train_rows = rows,
+        .weights = published_dtype(c),
         .max_context = longest,
         .recompute = c->recompute,
     };
@@ -86,8 +86,8 @@ size_t trainer_memory(const struct model_config *m, const struct conf *c)
     enum dtype t = published_dtype(c);
     struct model_limits l = plan_limits(m, c);
     size_t values = weights_blob_bytes(m, DTYPE_F32);    // masters; as much each: gradients, m, v
-    return 4 * values + 2 * weights_blob_bytes(m, t) + weights_memory(m, t, true) +
-           (c->kl_beta != 0 ? weights_memory(m, t, false) : 0) +
+    return 4 * values + 2 * weights_blob_bytes(m, t) + weights_memory(m, t) +
+           (c->kl_beta != 0 ? weights_memory(m, t) : 0) +
            (c->slab == CONF_SLAB_AUTO ? weights_panel_bytes(NULL, m, t) : 0) + model_memory(m, &l);
 }
 
@@ -154,7 +154,7 @@ static enum err create_parts(struct trainer *t, const struct source *s, const st
     t->masters = masters;
     e = e ? e : read_masters(t, s, why);
     if (!e && c->kl_beta != 0) {
-        e = weights_create(d, &t->config, t->dtype, false, &t->initial, why);
+        e = weights_create(d, &t->config, t->dtype, &t->initial, why);
         e = e ? e : pack_from_masters(t, t->initial, why);
     }
     return e;
@@ -241,7 +241,7 @@ static enum err place_weights(struct trainer *t, struct weightslab *slab, struct
 {
     void *panels = slab ? weightslab_panels(slab) : NULL;
     if (slab && !t->weights) {
-        return weights_create_in(t->device, &t->config, t->dtype, true, panels, &t->weights, why);
+        return weights_create_in(t->device, &t->config, t->dtype, panels, &t->weights, why);
     }
     return t->weights ? weights_place(t->weights, panels, why) : ERR_OK;
 }
@@ -287,7 +287,7 @@ static enum err draft_publish(struct draft *d, uint64_t version, uint64_t update
                               struct hash128 *hash, struct why *why)
 {
     struct trainer *t = d->trainer;
-    t->packed = d->weights && !d->packing && !weights_end_forward(d->weights, hash, NULL);
+    t->packed = d->weights && !d->packing && !weights_end(d->weights, hash, NULL);
     if (!t->packed) {
         *hash = hash_bytes(d->blob, d->bytes);
     }
@@ -409,7 +409,7 @@ static enum err allocate(struct trainer *t, struct why *why)
         e = model_create(d, &t->config, &t->plan, &t->model, why);
     }
     if (!e && !t->weights) {
-        e = weights_create(d, &t->config, t->dtype, true, &t->weights, why);
+        e = weights_create(d, &t->config, t->dtype, &t->weights, why);
     }
     if (!e && !t->grads) {
         void *grads = NULL;
@@ -422,13 +422,6 @@ static enum err allocate(struct trainer *t, struct why *why)
     return e ? e : optim_reserve(&t->optim, why);
 }
 
-void trainer_get_ready(struct trainer *t)
-{
-    if (t->packed) {
-        weights_transpose(t->weights);
-    }
-}
-
 // Ready for a pass: the present masters are packed. Without slabs the first step finds them not to
 // be, and the first one after a load. They go to memory of the trainer's: a slab that they may stand
 // in belongs to a version that others read.
@@ -439,9 +432,6 @@ static enum err prepare(struct trainer *t, struct why *why)
         e = weights_place(t->weights, NULL, why);
         e = e ? e : pack_from_masters(t, t->weights, why);
         t->packed = !e;
-    }
-    if (!e) {
-        trainer_get_ready(t);
     }
     return e;
 }

@@ -93,8 +93,6 @@ MUST_CHECK enum err trainer_hash(struct trainer *t, struct hash128 *hash, struct
 MUST_CHECK enum err trainer_step(struct trainer *t, const struct train_step *s,
                                  struct train_result *out, const atomic_bool *cancel,
                                  struct why *why);
-// What the next step needs and nobody waits for: between two steps, or that step does it.
-void trainer_get_ready(struct trainer *t);
 // Begins to save the present state as a checkpoint folder (checkpoint.h), on a thread of its own;
 // see saver.h for done and cancel. The update of the next step waits for it, as do
 // trainer_save_wait, trainer_load and trainer_destroy.

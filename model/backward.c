@@ -5,7 +5,8 @@
 // Residual branches:   x_out = x + f(x)  =>  dx = dx_out + f'(x)^T dx_out; the sum is left standing
 //                      in dx, and each branch adds to it, through its norm or behind it.
 //
-// In:  weights as rounded for this version (the same panels that forward used), the activations of
+// In:  weights as rounded for this version (the same panels that forward used; W^T is turned from
+//      them into scratch right before the product that reads it), the activations of
 //      model.c's struct layer_acts; norm outputs and SwiGLU products are computed again. Forward
 //      and head run chunk by chunk: a chunk of logits becomes its own gradient in place and is gone
 //      before the next. With limits.recompute the layers share one set of activations, and each
@@ -30,6 +31,15 @@ static float *grad_of(const struct model *m, float *grads, enum param_kind kind,
     return grads + p->offset;
 }
 
+// dx (R, cols) =, or +=, dy (R, rows) W
+static void product_back(struct model *m, const struct weights *w, enum gemm_mode mode, size_t R,
+                         const float *dy, const struct matrix *a, float *dx)
+{
+    struct device *d = m->d;
+    d->ops->transpose(d, w->t, a->rows, a->cols, a->packed, m->layer_wt);
+    d->ops->gemm(d, w->t, mode, R, a->cols, a->rows, dy, a->rows, m->layer_wt, dx, a->cols);
+}
+
 // The gradient at the last product of a branch: dx itself, or, where a norm stands behind the
 // branch, what comes back through it, in m->dxn; dnorm +=
 static const float *enter_branch(struct model *m, size_t R, const float *y, const float *norm,
@@ -50,15 +60,13 @@ static void leave_branch(struct model *m, const struct weights *w, size_t R, con
                          const struct matrix *first, const float *x, const float *norm,
                          const float *rstd, float *dnorm)
 {
-    struct device *d = m->d;
-    const struct device_ops *op = d->ops;
-    size_t C = m->dim.C, N = first->rows;
+    size_t C = m->dim.C;
     if (m->family->norm_after) {
-        op->gemm(d, w->t, GEMM_ADD, R, C, N, dy, N, first->packed_t, m->dx, C);
+        product_back(m, w, GEMM_ADD, R, dy, first, m->dx);
         return;
     }
-    op->gemm(d, w->t, GEMM_SET, R, C, N, dy, N, first->packed_t, m->dxn, C);
-    op->rmsnorm_backward(d, R, C, x, C, norm, rstd, m->dxn, C, m->dx, C, dnorm);
+    product_back(m, w, GEMM_SET, R, dy, first, m->dxn);
+    m->d->ops->rmsnorm_backward(m->d, R, C, x, C, norm, rstd, m->dxn, C, m->dx, C, dnorm);
 }
 
 // dact (R, F) = dy Wdown, through SwiGLU in place into gate_up; dx +=
@@ -75,7 +83,7 @@ static void backward_ffn(struct model *m, const struct weights *w, size_t layer,
     const float *dy = enter_branch(m, R, a->y_ffn, lw->ffn_norm, a->rstd_ffn, dnorm);
     op->swiglu(d, R, F, gate, up, 2 * F, m->act, F);    // again: act (R, F)
     op->gemm_dw(d, R, C, F, dy, C, m->act, F, grad_of(m, grads, PARAM_DOWN, layer));    // +=
-    op->gemm(d, w->t, GEMM_SET, R, F, C, dy, C, lw->down.packed_t, m->dact, F);
+    product_back(m, w, GEMM_SET, R, dy, &lw->down, m->dact);
     op->swiglu_backward(d, R, F, gate, up, 2 * F, m->dact, F, gate, up, 2 * F);    // in place
 
     const float *in = forward_branch_input(m, R, a->x_mid, lw->ffn_norm, NULL);    // again
@@ -120,7 +128,7 @@ static void backward_attention(struct model *m, const struct weights *w, size_t 
 
     const float *dy = enter_branch(m, R, a->y_attn, lw->attn_norm, a->rstd_attn, dnorm);
     op->gemm_dw(d, R, C, Q, dy, C, a->att, Q, grad_of(m, grads, PARAM_O, layer));    // +=
-    op->gemm(d, w->t, GEMM_SET, R, Q, C, dy, C, lw->o.packed_t, m->datt, Q);
+    product_back(m, w, GEMM_SET, R, dy, &lw->o, m->datt);
     op->zero(d, m->dqkv, R * W * sizeof(float));
     // Dq =, dk +=, dv +=
     op->attention_backward(d, R, n->H, n->G, n->D, m->scale, a->qkv, W, k, v, W, &keys, a->att,
@@ -158,7 +166,7 @@ static void backward_head_chunk(struct model *m, const struct weights *w, const 
 
     enum param_kind head = m->config.tied ? PARAM_EMBED : PARAM_HEAD;
     op->gemm_dw(d, n, V, C, m->logits, V, m->xn_out, C, grad_of(m, grads, head, 0));    // +=
-    op->gemm(d, w->t, GEMM_SET, n, C, V, m->logits, V, w->head.packed_t, m->dxn_out, C);
+    op->gemm(d, w->t, GEMM_SET, n, C, V, m->logits, V, m->head_wt, m->dxn_out, C);
     op->zero(d, m->dx_out, n * C * sizeof(float));
     // +=
     op->rmsnorm_backward(d, n, C, m->x_out, C, w->final_norm, m->rstd_out, m->dxn_out, C, m->dx_out,
@@ -170,8 +178,13 @@ static void backward_head_chunk(struct model *m, const struct weights *w, const 
 static enum err check_train(const struct model *m, const struct weights *w, const struct batch *b,
                             float temperature, struct why *why)
 {
-    if (m->limits.train_rows == 0 || !w->for_training || !w->transposed) {
-        return why_set(why, ERR_INVALID, "model or weights were not made for training");
+    if (m->limits.train_rows == 0) {
+        return why_set(why, ERR_INVALID, "the model was not made for training");
+    }
+    if (dtype_size(w->t) > dtype_size(m->limits.weights)) {
+        return why_set(why, ERR_INVALID,
+                       "weights of %zu bytes a value do not train: the model was made for %zu",
+                       dtype_size(w->t), dtype_size(m->limits.weights));
     }
     if (!(temperature > 0 && isfinite(temperature))) {
         return why_set(why, ERR_INVALID, "temperature %g is not a finite number > 0",
@@ -198,6 +211,9 @@ enum err model_train(struct model *m, const struct weights *w, const struct batc
     }
     struct loss_call call = {temperature, loss, arg};
     op->zero(m->d, m->dx, R * C * sizeof(float));
+    if (b->n_out > 0) {    // one W^T for all chunks
+        op->transpose(m->d, w->t, w->head.rows, w->head.cols, w->head.packed, m->head_wt);
+    }
     for (size_t first = 0; e == ERR_OK && first < b->n_out; first += HEAD_ROWS) {
         backward_head_chunk(m, w, b, &call, x, first, MIN(HEAD_ROWS, b->n_out - first), grads);
         e = forward_cancelled(cancel, why);

@@ -18,6 +18,9 @@ struct slab {
     size_t used;
 };
 void *slab_take(struct slab *s, size_t bytes);    // NULL while base is NULL; 64-byte steps
+// Of packed panels. Memory plans come before there is a device: for d NULL they count panels of 16
+// with an even depth.
+size_t panel_bytes(const struct device *d, enum dtype t, size_t rows, size_t cols);
 
 struct dims {
     size_t V, C, F, H, G, D, Q, KV, W, L;
@@ -31,7 +34,6 @@ struct dims dims_of(const struct model_config *c);
 struct matrix {
     size_t rows, cols;    // out = x (R, cols) W^T -> (R, rows)
     void *packed;
-    void *packed_t;    // of W^T, for dx = dy W; NULL without training
 };
 
 struct layer_weights {
@@ -55,19 +57,17 @@ struct unit {
 struct weights {
     struct device *d;
     enum dtype t;
-    bool for_training;
-    bool transposed;    // the panels of W^T are those of the panels of W
     struct model_config config;
     const struct family *family;
     struct dims dim;
-    struct matrix embed;    // (V, C); packed_t only where it is the head as well
+    struct matrix embed;    // (V, C)
     struct matrix head;     // (V, C); the embedding's own when tied
     float *final_norm;      // (C)
     struct layer_weights *layers;
 
-    void *panels;    // forward: panels and vectors; `own`, or memory of the caller's
+    void *panels;    // panels and vectors; `own`, or memory of the caller's
     size_t panel_bytes;
-    void *own, *back;    // NULL where there is none; back: panels of W^T
+    void *own;    // NULL where there is none
     struct unit *units;
     size_t n_units;
     size_t blob_bytes;
@@ -153,6 +153,8 @@ struct model {
     float *dqkv;                 // (train_rows, W)
     float *dact;                 // (train_rows, F)
     float *dx_out, *dxn_out;     // (head_rows, C)
+    // Panels of W^T, which dx = dy W reads: of the layers' matrices one at a time, and of the head.
+    void *layer_wt, *head_wt;
 };
 
 // ---- forward.c, used by backward.c ----

@@ -86,6 +86,18 @@ static struct layer_acts layout_layer(const struct model *m, size_t R, float *x,
     };
 }
 
+// Panels of the W^T of a layer's largest matrix.
+static size_t layer_wt_bytes(const struct model *m)
+{
+    const struct dims *n = &m->dim;
+    const size_t sizes[][2] = {{n->W, n->C}, {n->C, n->Q}, {2 * n->F, n->C}, {n->C, n->F}};
+    size_t most = 0;
+    for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+        most = MAX(most, panel_bytes(m->d, m->limits.weights, sizes[i][1], sizes[i][0]));
+    }
+    return most;
+}
+
 static void layout_training(struct model *m, struct slab *s)
 {
     const struct dims *n = &m->dim;
@@ -114,6 +126,8 @@ static void layout_training(struct model *m, struct slab *s)
     m->dact = take_floats(s, R * n->F);
     m->dx_out = take_floats(s, m->head_rows * n->C);
     m->dxn_out = take_floats(s, m->head_rows * n->C);
+    m->layer_wt = slab_take(s, layer_wt_bytes(m));
+    m->head_wt = slab_take(s, panel_bytes(m->d, m->limits.weights, n->C, n->V));
 }
 
 static void layout(struct model *m, struct slab *s)

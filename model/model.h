@@ -16,18 +16,16 @@
 // ---- weights of one version, packed for the device ----
 struct weights;
 
-// for_training also packs transposed matrices (backward). Contents are undefined until every
-// parameter has been fed.
+// Contents are undefined until every parameter has been fed.
 MUST_CHECK enum err weights_create(struct device *d, const struct model_config *c, enum dtype t,
-                                   bool for_training, struct weights **out, struct why *why);
+                                   struct weights **out, struct why *why);
 void weights_destroy(struct weights *w);    // NULL is fine
-// The same with the forward panels in memory of the caller's, 64-byte aligned, that outlives w: a
+// The same with the panels in memory of the caller's, 64-byte aligned, that outlives w: a
 // slab that several processes share (weightslab.h). For unified devices only. What stands there
 // counts as fed, so a reader needs no feeding and may map it read-only. panels NULL: w's own memory.
 MUST_CHECK enum err weights_create_in(struct device *d, const struct model_config *c, enum dtype t,
-                                      bool for_training, void *panels, struct weights **out,
-                                      struct why *why);
-// Moves the forward panels to other memory of the caller's, or to w's own (NULL), which is given
+                                      void *panels, struct weights **out, struct why *why);
+// Moves the panels to other memory of the caller's, or to w's own (NULL), which is given
 // back when it is not used. Contents do not move along: feed anew.
 MUST_CHECK enum err weights_place(struct weights *w, void *panels, struct why *why);
 size_t weights_panel_bytes(const struct device *d, const struct model_config *c, enum dtype t);
@@ -40,11 +38,7 @@ MUST_CHECK enum err weights_end(struct weights *w, struct hash128 *hash, struct 
 // Bytes to the end of the next block: a piece of this size, 4-byte aligned, is packed where it
 // stands and is not copied. 0 = the blob is complete.
 size_t weights_wants(const struct weights *w);
-// weights_end in two parts, for who has readers waiting: after the first, forward passes can run
-// (training ones not yet); the second makes what backward reads.
-MUST_CHECK enum err weights_end_forward(struct weights *w, struct hash128 *hash, struct why *why);
-void weights_transpose(struct weights *w);    // nothing to do: returns at once
-// Checksums of the forward panels. Pieces of 64 KiB take turns between the stripes, so one stripe
+// Checksums of the panels. Pieces of 64 KiB take turns between the stripes, so one stripe
 // reads a sixteenth of the bytes and meets every MiB.
 enum { WEIGHTS_STRIPES = 16 };
 struct weights_sums {
@@ -56,7 +50,7 @@ const struct weights_sums *weights_fed_sums(const struct weights *w);
 uint64_t weights_sum(const struct weights *w, size_t stripe);
 size_t weights_blob_bytes(const struct model_config *c, enum dtype t);    // size of the flat blob
 // Bytes of a struct weights.
-size_t weights_memory(const struct model_config *c, enum dtype t, bool for_training);
+size_t weights_memory(const struct model_config *c, enum dtype t);
 
 // ---- model: config, tables and planned scratch memory ----
 struct model;
@@ -65,6 +59,7 @@ struct model_limits {
     size_t max_index;      // kv_index entries of one pass
     size_t max_outs;       // outs of one inference pass
     size_t train_rows;     // rows of one training pass; 0 = inference only
+    enum dtype weights;    // of weights that train: scratch for W^T; f32 has room for bf16
     size_t max_context;    // positions (RoPE table), at most config.max_positions
     // Training keeps each layer's input alone and runs the layer again for its backward: the same
     // gradients to the bit, a small part of the memory, about a quarter more time.
@@ -112,9 +107,9 @@ MUST_CHECK enum err model_logits(struct model *m, const struct weights *w, const
 typedef void model_loss_fn(void *arg, size_t first, size_t n, const float *logp,
                            const float *entropy, float *coef);
 // One forward and backward pass: grads (flat, table order, device memory, params->total floats) +=.
-// Needs weights created for_training and n_rows <= train_rows. On any error (ERR_CANCELLED
-// included) grads may hold part of the sums: zero them before the next step. The bits of grads
-// depend on the batch and on the instruction set, not on threads.
+// Needs weights of limits.weights or a smaller dtype and n_rows <= train_rows. On any error
+// (ERR_CANCELLED included) grads may hold part of the sums: zero them before the next step. The bits
+// of grads depend on the batch and on the instruction set, not on threads.
 MUST_CHECK enum err model_train(struct model *m, const struct weights *w, const struct batch *b,
                                 float temperature, model_loss_fn *loss, void *arg, float *grads,
                                 const atomic_bool *cancel, struct why *why);

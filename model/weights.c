@@ -2,7 +2,7 @@
 //
 // In:  the flat blob (all parameters in table order, bf16 or f32) in pieces of any size, from a
 //      file, a message or the optimiser's own array.
-// Out: packed panels and norm vectors in one slab, and for training the panels of W^T in another.
+// Out: packed panels and norm vectors in one slab.
 //
 // The blob is a sequence of units: vectors, and matrices where q, k, v (and gate, up) count as one
 // taller matrix, since their rows follow each other in the blob; so do their biases. Which there
@@ -10,9 +10,9 @@
 // BLOCK_ROWS, because panels of 16 outputs are independent: a reload needs little memory beside the
 // versions, and a block that the optimiser has just rounded is packed while it is in cache. A block
 // that lies complete and aligned in the caller's piece is packed from there, anything else goes
-// through a staging buffer of one block. W^T is made from the panels once all are there.
+// through a staging buffer of one block.
 //
-// The first slab may stand in memory of the caller's that other processes see (weightslab.h). Its
+// The slab may stand in memory of the caller's that other processes see (weightslab.h). Its
 // bytes then get a checksum on the way. Units stand in the slab in the order in which they come, so
 // everything below the block that was packed last is final: it is summed in pieces of SUM_PIECE,
 // beside the blob's own hash, which has one order and therefore one thread.
@@ -55,35 +55,12 @@ struct dims dims_of(const struct model_config *c)
     return n;
 }
 
-// Of packed panels. Memory plans come before there is a device: they count panels of 16 with an
-// even depth.
-static size_t panel_bytes(const struct device *d, enum dtype t, size_t rows, size_t cols)
+size_t panel_bytes(const struct device *d, enum dtype t, size_t rows, size_t cols)
 {
     if (d != NULL) {
         return d->ops->packed_bytes(t, rows, cols);
     }
     return (rows + PANEL - 1) / PANEL * PANEL * (cols + cols % 2) * dtype_size(t);
-}
-
-// The two slabs of a struct weights, while they are counted or cut up.
-struct slabs {
-    struct slab forward, back;
-};
-
-static struct matrix take_matrix(const struct weights *w, struct slabs *s, size_t rows, size_t cols,
-                                 bool transposed)
-{
-    struct matrix m = {.rows = rows, .cols = cols};
-    m.packed = slab_take(&s->forward, panel_bytes(w->d, w->t, rows, cols));
-    if (transposed) {
-        m.packed_t = slab_take(&s->back, panel_bytes(w->d, w->t, cols, rows));
-    }
-    return m;
-}
-
-static float *take_vector(struct slabs *s, size_t n)
-{
-    return slab_take(&s->forward, n * sizeof(float));
 }
 
 // Where in struct layer_weights the parameters of a layer go. Those that follow one another in the
@@ -154,17 +131,16 @@ static void list_units(struct weights *w)
     }
 }
 
-// Points every unit into s; run with bases of NULL it only counts. Only a tied embedding is a
-// product's matrix, and so has a transpose.
-static void layout(struct weights *w, struct slabs *s)
+// Points every unit into s; run with a base of NULL it only counts.
+static void layout(struct weights *w, struct slab *s)
 {
     for (size_t i = 0; i < w->n_units; i++) {
         const struct unit *u = &w->units[i];
         if (u->vector != NULL) {
-            *u->vector = take_vector(s, u->cols);
+            *u->vector = slab_take(s, u->cols * sizeof(float));
         } else {
-            bool product = u->matrix != &w->embed || w->config.tied;
-            *u->matrix = take_matrix(w, s, u->rows, u->cols, w->for_training && product);
+            void *packed = slab_take(s, panel_bytes(w->d, w->t, u->rows, u->cols));
+            *u->matrix = (struct matrix){u->rows, u->cols, packed};
         }
     }
     if (w->config.tied) {
@@ -173,17 +149,16 @@ static void layout(struct weights *w, struct slabs *s)
 }
 
 struct sizes {
-    size_t forward, back, stage;
+    size_t panels, stage;
 };
 
 // Without allocating anything: the ends of the model and one layer are counted.
-static struct sizes count_sizes(const struct device *d, const struct model_config *c, enum dtype t,
-                                bool for_training)
+static struct sizes count_sizes(const struct device *d, const struct model_config *c, enum dtype t)
 {
     struct layer_weights layer;
     struct unit units[FAMILY_LAYER_PARAMS + 3];
-    struct weights w = {.t = t, .for_training = for_training, .config = *c, .units = units};
-    struct slabs counted[2] = {0};          // without layers, with one
+    struct weights w = {.t = t, .config = *c, .units = units};
+    struct slab counted[2] = {0};           // without layers, with one
     w.d = (struct device *)(uintptr_t)d;    // only asked for sizes
     w.family = family_find(c->family);
     w.layers = &layer;
@@ -192,23 +167,20 @@ static struct sizes count_sizes(const struct device *d, const struct model_confi
         list_units(&w);
         layout(&w, &counted[i]);
     }
-    size_t n = (size_t)c->layers;
-    const struct slab *f = &counted[0].forward, *b = &counted[0].back;
-    return (struct sizes){.forward = f->used + n * (counted[1].forward.used - f->used),
-                          .back = b->used + n * (counted[1].back.used - b->used),
-                          .stage = w.stage_bytes};
+    size_t ends = counted[0].used, each = counted[1].used - ends;
+    return (struct sizes){.panels = ends + (size_t)c->layers * each, .stage = w.stage_bytes};
 }
 
 // ---- where the panels stand
 
 size_t weights_panel_bytes(const struct device *d, const struct model_config *c, enum dtype t)
 {
-    return count_sizes(d, c, t, false).forward;
+    return count_sizes(d, c, t).panels;
 }
 
 static void point_views(struct weights *w, void *panels)
 {
-    struct slabs s = {{.base = panels}, {.base = w->back}};
+    struct slab s = {.base = panels};
     w->panels = panels;
     layout(w, &s);
 }
@@ -246,16 +218,15 @@ static enum err allocate_parts(struct weights *w, const struct model_config *c, 
     if (w->vector_host == NULL) {
         return why_set(why, ERR_NOMEM, "weights: out of memory");
     }
-    struct slabs s = {0};
+    struct slab s = {0};
     layout(w, &s);
-    w->panel_bytes = s.forward.used;
+    w->panel_bytes = s.used;
     CHECK(w->panel_bytes == weights_panel_bytes(w->d, c, w->t));
-    enum err e = s.back.used > 0 ? w->d->ops->alloc(w->d, s.back.used, &w->back, why) : ERR_OK;
-    return e != ERR_OK ? why_prefix(why, e, "weights") : weights_place(w, panels, why);
+    return weights_place(w, panels, why);
 }
 
 enum err weights_create_in(struct device *d, const struct model_config *c, enum dtype t,
-                           bool for_training, void *panels, struct weights **out, struct why *why)
+                           void *panels, struct weights **out, struct why *why)
 {
     enum err e = model_config_check(c, "model config", why);
     if (e != ERR_OK) {
@@ -266,8 +237,7 @@ enum err weights_create_in(struct device *d, const struct model_config *c, enum 
     if (w == NULL) {
         return why_set(why, ERR_NOMEM, "weights: out of memory");
     }
-    *w = (struct weights){
-        .d = d, .t = t, .for_training = for_training, .config = *c, .dim = dims_of(c)};
+    *w = (struct weights){.d = d, .t = t, .config = *c, .dim = dims_of(c)};
     w->family = family_find(c->family);
     e = allocate_parts(w, c, panels, why);
     if (e != ERR_OK) {
@@ -279,9 +249,9 @@ enum err weights_create_in(struct device *d, const struct model_config *c, enum 
 }
 
 enum err weights_create(struct device *d, const struct model_config *c, enum dtype t,
-                        bool for_training, struct weights **out, struct why *why)
+                        struct weights **out, struct why *why)
 {
-    return weights_create_in(d, c, t, for_training, NULL, out, why);
+    return weights_create_in(d, c, t, NULL, out, why);
 }
 
 void weights_destroy(struct weights *w)
@@ -290,7 +260,6 @@ void weights_destroy(struct weights *w)
         return;
     }
     w->d->ops->release(w->d, w->own);
-    w->d->ops->release(w->d, w->back);
     hash_destroy(w->hash);
     free(w->stage);
     free(w->vector_host);
@@ -373,7 +342,6 @@ void weights_begin(struct weights *w)
     w->staged = 0;
     w->sums = (struct weights_sums){{0}};
     w->summed = 0;
-    w->transposed = false;
 }
 
 static size_t next_block_rows(const struct weights *w)
@@ -472,7 +440,7 @@ enum err weights_feed(struct weights *w, const void *bytes, size_t len, struct w
     return ERR_OK;
 }
 
-enum err weights_end_forward(struct weights *w, struct hash128 *hash, struct why *why)
+enum err weights_end(struct weights *w, struct hash128 *hash, struct why *why)
 {
     if (w->fed != w->blob_bytes) {
         return why_set(why, ERR_CORRUPT, "weights: %zu of %zu bytes came", w->fed, w->blob_bytes);
@@ -486,33 +454,13 @@ enum err weights_end_forward(struct weights *w, struct hash128 *hash, struct why
     return ERR_OK;
 }
 
-void weights_transpose(struct weights *w)
-{
-    for (size_t i = 0; w->for_training && !w->transposed && i < w->n_units; i++) {
-        const struct matrix *m = w->units[i].matrix;
-        if (m != NULL && m->packed_t != NULL) {
-            w->d->ops->transpose(w->d, w->t, m->rows, m->cols, m->packed, m->packed_t);
-        }
-    }
-    w->transposed = w->for_training;
-}
-
-enum err weights_end(struct weights *w, struct hash128 *hash, struct why *why)
-{
-    enum err e = weights_end_forward(w, hash, why);
-    if (e == ERR_OK) {
-        weights_transpose(w);
-    }
-    return e;
-}
-
 size_t weights_blob_bytes(const struct model_config *c, enum dtype t)
 {
     return param_total(c) * dtype_size(t);
 }
 
-size_t weights_memory(const struct model_config *c, enum dtype t, bool for_training)
+size_t weights_memory(const struct model_config *c, enum dtype t)
 {
-    struct sizes n = count_sizes(NULL, c, t, for_training);
-    return sizeof(struct weights) + n.forward + n.back + n.stage;
+    struct sizes n = count_sizes(NULL, c, t);
+    return sizeof(struct weights) + n.panels + n.stage;
 }

@@ -159,5 +159,4 @@ void cuda_transpose(struct device *d, enum dtype t, size_t N, size_t K, const vo
     a.panel_words_t = depth_words(t, N) * PANEL;
     a.words = div_up(K, PANEL) * a.panel_words_t;
     LAUNCH(cuda_of(d), transpose, div_up(a.words, THREADS), THREADS, 0, a);
-    rt_finish(cuda_of(d));    // as above
 }

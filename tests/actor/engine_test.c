@@ -59,8 +59,8 @@ static int setup(void **state)
     tiny_init_as(&b->tiny, variant, true, DTYPE_BF16, 5);
     tiny_init_as(&other, variant, true, DTYPE_BF16, 6);
     assert_int_equal(device_open("cpu", NULL, &b->device, NULL), ERR_OK);
-    b->w[0] = tiny_weights(&b->tiny, b->device, false);
-    b->w[1] = tiny_weights(&other, b->device, false);
+    b->w[0] = tiny_weights(&b->tiny, b->device);
+    b->w[1] = tiny_weights(&other, b->device);
     tiny_fini(&other);
     *state = b;
     return 0;

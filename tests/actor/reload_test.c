@@ -88,8 +88,8 @@ static void slab_fill(struct bench *b, uint64_t version, bool wrong)
     struct hash128 hash;
     uint8_t *panels = weightslab_panels(b->slab);
     assert_true(weightslab_claim(b->slab));
-    assert_int_equal(
-        weights_create_in(b->device, &b->tiny.config, DTYPE_BF16, false, panels, &w, NULL), ERR_OK);
+    assert_int_equal(weights_create_in(b->device, &b->tiny.config, DTYPE_BF16, panels, &w, NULL),
+                     ERR_OK);
     weights_begin(w);
     assert_int_equal(weights_feed(w, b->tiny.blob, b->bytes, NULL), ERR_OK);
     assert_int_equal(weights_end(w, &hash, NULL), ERR_OK);

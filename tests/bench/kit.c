@@ -8,7 +8,7 @@
 #include "tests/tools/grad_case.h"
 
 enum err kit_model_open(struct kit_model *m, const char *path, const char *device_kind, int threads,
-                        bool for_training, struct why *why)
+                        struct why *why)
 {
     *m = (struct kit_model){0};
     enum err e = pool_create(threads, &m->pool, why);
@@ -17,7 +17,7 @@ enum err kit_model_open(struct kit_model *m, const char *path, const char *devic
     e = e ? e : grad_case_read_flat(m->source, &m->flat, why);
     return e ? e
              : grad_case_weights(m->device, source_config(m->source), source_params(m->source),
-                                 m->flat, DTYPE_BF16, for_training, &m->weights, why);
+                                 m->flat, DTYPE_BF16, &m->weights, why);
 }
 
 void kit_model_close(struct kit_model *m)

@@ -16,10 +16,9 @@ struct kit_model {
     float *flat;    // host, all parameters in table order; may be freed and set to NULL early
     struct weights *weights;
 };
-// for_training: weights that model_train accepts. kit_model_close also after a failure; *m may be
-// zeroed.
+// kit_model_close also after a failure; *m may be zeroed.
 MUST_CHECK enum err kit_model_open(struct kit_model *m, const char *path, const char *device_kind,
-                                   int threads, bool for_training, struct why *why);
+                                   int threads, struct why *why);
 void kit_model_close(struct kit_model *m);
 
 // A value of a command line: the whole text a number in range, or the program ends with status 2.

@@ -110,7 +110,7 @@ static enum err decode_open(struct decode *d, const struct pair_options *o, stru
 {
     const struct engine_limits limits = {GROUPS * SAMPLES, PREFILL_ROWS, (size_t)KV_MB << 20,
                                          CONTEXT};
-    enum err e = kit_model_open(&d->m, o->model, o->device, 1, false, why);
+    enum err e = kit_model_open(&d->m, o->model, o->device, 1, why);
     if (e) {
         return e;
     }
@@ -234,10 +234,11 @@ static enum err train_open(struct train *t, const struct pair_options *o, struct
                                         .max_index = TRAIN_ROWS * 8,
                                         .max_outs = 1,
                                         .train_rows = TRAIN_ROWS,
+                                        .weights = DTYPE_BF16,
                                         .max_context = CONTEXT};
     t->micro_batches = o->micro_batches;
     batch_init(&t->batch);
-    enum err e = kit_model_open(&t->m, o->model, o->device, 1, true, why);
+    enum err e = kit_model_open(&t->m, o->model, o->device, 1, why);
     e = e ? e : model_create(t->m.device, source_config(t->m.source), &limits, &t->model, why);
     e = e ? e : make_group(&t->batch);
     e = e ? e : train_alloc(t, why);

@@ -10,8 +10,8 @@
 //
 //   sync       from the optimiser's last write to the first token, as the actor reports it
 //   optimiser  norm, AdamW, rounding and packing; of that nothing is waited for any more afterwards
-//   decode     tokens per second in the WINDOW_MS from the optimiser's last write on (weights arrive,
-//              the learner makes its transposes), as a share of those in the window before the step
+//   decode     tokens per second in the WINDOW_MS from the optimiser's last write on (weights
+//              arrive), as a share of those in the window before the step
 //
 // Loop thread: the bus and the counting. Train thread: everything of the trainer.
 
@@ -120,7 +120,6 @@ static void step(struct bench *b, uint64_t version)
     b->versions[version] = (struct tally){r.updated_us, r.optimiser_s, r.publish_s, NAN};
     atomic_store(&b->newest, version);
     uv_async_send(&b->wake);
-    trainer_get_ready(b->trainer);
 }
 
 static void *train_main(void *arg)

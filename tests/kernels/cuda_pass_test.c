@@ -12,7 +12,7 @@ static const char *const kinds[] = {"cuda-emulated", "cuda"};
 
 static void score_on(struct device *d, const struct tiny *t, const struct texts *x, float *logp)
 {
-    struct weights *w = tiny_weights(t, d, false);
+    struct weights *w = tiny_weights(t, d);
     struct model *m = make_model(d, &t->config, 0);
     score_group(m, w, x, 0, 2, logp);
     model_destroy(m);
@@ -102,7 +102,7 @@ static void weights_filled_through_one_device_are_read_through_another(void **st
             continue;
         }
         score_on(one, &t, &x, want);
-        struct weights *w = tiny_weights(&t, two, false);
+        struct weights *w = tiny_weights(&t, two);
         struct model *m = make_model(one, &t.config, 0);
         score_group(m, w, &x, 0, 2, got);
         kit_same_bits(kinds[k], LONG + SHORT, got, want);

@@ -199,8 +199,8 @@ static inline void rig_score_blob(struct rig *r, const void *blob, size_t bytes,
     struct weights *w = NULL;
     struct hash128 hash;
     MUST(model_create(r->device, m, &l, &model, &why));
-    MUST(weights_create(r->device, m, r->conf.dtype == CONF_DTYPE_F32 ? DTYPE_F32 : DTYPE_BF16,
-                        false, &w, &why));
+    MUST(weights_create(r->device, m, r->conf.dtype == CONF_DTYPE_F32 ? DTYPE_F32 : DTYPE_BF16, &w,
+                        &why));
     weights_begin(w);
     MUST(weights_feed(w, blob, bytes, &why));
     MUST(weights_end(w, &hash, &why));

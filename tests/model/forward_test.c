@@ -15,7 +15,7 @@ static void check_forward(const struct tiny_variant *v, bool tied, enum dtype dt
     small_problem(&p, &t);
     pack_problem(&p, &b);
     struct device *d = open_device(NULL);
-    struct weights *w = tiny_weights(&t, d, false);
+    struct weights *w = tiny_weights(&t, d);
     struct model *m = make_model(d, &t.config, 0);
     float logp[MAX_OUTS], entropy[MAX_OUTS];
     double want[MAX_OUTS], want_entropy[MAX_OUTS];
@@ -58,7 +58,7 @@ static void check_logits(const struct tiny_variant *v, int32_t window)
     assert_true(want && got);
     naive_logits(&t.config, &t.params, t.rounded, tokens, N, want);
     struct device *d = open_device(NULL);
-    struct weights *w = tiny_weights(&t, d, false);
+    struct weights *w = tiny_weights(&t, d);
     struct model *m = make_model(d, &t.config, 0);
     struct batch b;
     batch_init(&b);

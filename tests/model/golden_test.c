@@ -127,11 +127,11 @@ static void unload(struct loaded *l)
     source_close(l->s);
 }
 
-static struct weights *make_weights(const struct loaded *l, enum dtype t, bool for_training)
+static struct weights *make_weights(const struct loaded *l, enum dtype t)
 {
     struct why why = {""};
     struct weights *w = NULL;
-    ok(grad_case_weights(device, l->config, l->params, l->flat, t, for_training, &w, &why), &why);
+    ok(grad_case_weights(device, l->config, l->params, l->flat, t, &w, &why), &why);
     return w;
 }
 
@@ -306,7 +306,7 @@ static void check_tiny_model(const char *name)
     open_tiny(&t, name);
     for (int dt = 0; dt < 2;
          dt++) {    // its weights are bf16 values, so both precisions hold them exactly
-        struct weights *w = make_weights(&t.l, dt == 0 ? DTYPE_BF16 : DTYPE_F32, false);
+        struct weights *w = make_weights(&t.l, dt == 0 ? DTYPE_BF16 : DTYPE_F32);
         struct model *m = make_model(t.l.config);
         check_tiny_scores(&t, m, w, 1.0f);
         check_tiny_scores(&t, m, w, 0.7f);
@@ -336,7 +336,7 @@ static void check_tiny_greedy(const char *name)
     float logp[16];
     size_t n_prompt = read_ids(json_object_get(g, "prompt"), prompt, ARRAY_LEN(prompt));
     assert_int_equal(json_array_size(steps), ARRAY_LEN(ids));
-    struct weights *w = make_weights(&t.l, DTYPE_BF16, false);
+    struct weights *w = make_weights(&t.l, DTYPE_BF16);
     struct model *m = make_model(t.l.config);
     greedy(m, w, prompt, n_prompt, ARRAY_LEN(ids), ids, logp);
     for (size_t i = 0; i < ARRAY_LEN(ids); i++) {
@@ -396,7 +396,7 @@ static void check_tiny_gradients(const char *name)
     struct tiny_data t;
     open_tiny(&t, name);
     json_t *all = read_json(t.ref, "loss.json");
-    struct weights *w = make_weights(&t.l, DTYPE_BF16, true);
+    struct weights *w = make_weights(&t.l, DTYPE_BF16);
     assert_int_equal(t.c.n_losses, 2);
     check_tiny_gradient(&t, w, &t.c.losses[0], all);
     check_tiny_gradient(&t, w, &t.c.losses[1], all);
@@ -500,7 +500,7 @@ static void smollm2_scores_and_greedy_tokens_agree(void **state)
     const json_t *prompts = json_object_get(all, "prompts");
     assert_true(json_array_size(prompts) >= 2);
     for (size_t s = 0; s < ARRAY_LEN(set_names); s++) {
-        struct weights *w = make_weights(&l, set_types[s], false);
+        struct weights *w = make_weights(&l, set_types[s]);
         struct model *m = make_model(l.config);
         for (size_t i = 0; i < json_array_size(prompts); i++) {
             const json_t *p = json_array_get(prompts, i);
@@ -569,7 +569,7 @@ static void smollm2_gradients_agree(void **state)
     ok(grad_case_read(path, &c, &why), &why);
     json_t *all = read_json(dir, "grad_reference.json");
     for (size_t s = 0; s < ARRAY_LEN(set_names); s++) {
-        struct weights *w = make_weights(&l, set_types[s], true);
+        struct weights *w = make_weights(&l, set_types[s]);
         for (size_t i = 0; i < c.n_losses; i++) {
             char key[64];
             snprintf(key, sizeof key, "%s_%s", c.losses[i].name, set_names[s]);
@@ -626,7 +626,7 @@ static void optimiser_step(struct optimiser *o, const struct loaded *l, const st
     struct grad_result r;
     struct loaded now = *l;
     now.flat = o->after;
-    struct weights *w = make_weights(&now, DTYPE_F32, true);
+    struct weights *w = make_weights(&now, DTYPE_F32);
     ok(grad_case_run(device, l->config, w, c, &c->losses[0], &r, &why), &why);
     weights_destroy(w);
     device->ops->upload(device, o->grads, r.grads, o->n * sizeof(float));
@@ -685,7 +685,7 @@ static void check_adamw_run(const struct loaded *l, const struct grad_case *c, c
     }
     struct loaded now = *l;
     now.flat = o.after;
-    struct weights *w = make_weights(&now, DTYPE_F32, false);
+    struct weights *w = make_weights(&now, DTYPE_F32);
     struct model *m = make_model(l->config);
     float *logp = calloc(c->n_tokens, sizeof *logp);
     assert_non_null(logp);

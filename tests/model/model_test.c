@@ -39,16 +39,18 @@ static void memory_plans_cover_what_is_allocated(void **state)
     struct device_ops ops = *d->ops;
     ops.alloc = counting_alloc;
     struct device counted = {.ops = &ops, .pool = d->pool, .state = d->state};
-    for (size_t i = 0; i < 4 * TINY_VARIANTS; i++) {
+    for (size_t i = 0; i < 8 * TINY_VARIANTS; i++) {
         bool tied = i % 2 == 0, training = i / 2 % 2 == 1;
-        tiny_init_as(&t, &tiny_variants[i / 4], tied, DTYPE_BF16, 8);
+        enum dtype dt = i / 4 % 2 == 0 ? DTYPE_BF16 : DTYPE_F32;
+        tiny_init_as(&t, &tiny_variants[i / 8], tied, dt, 8);
         allocated = 0;
-        struct weights *w = tiny_weights(&t, &counted, training);
-        assert_plan(weights_memory(&t.config, DTYPE_BF16, training), allocated);
+        struct weights *w = tiny_weights(&t, &counted);
+        assert_plan(weights_memory(&t.config, dt), allocated);
         const struct model_limits l = {.max_rows = 40,
                                        .max_index = 500,
                                        .max_outs = 7,
                                        .train_rows = training ? 50 : 0,
+                                       .weights = dt,
                                        .max_context = 99};
         struct model *m = NULL;
         allocated = 0;
@@ -79,7 +81,7 @@ static void a_device_without_memory_is_an_error(void **state)
     struct weights *w = NULL;
     struct model *m = NULL;
     const struct model_limits l = {.max_rows = 1, .max_index = 1, .max_context = 1};
-    assert_int_equal(weights_create(&empty, &t.config, DTYPE_BF16, true, &w, &why), ERR_NOMEM);
+    assert_int_equal(weights_create(&empty, &t.config, DTYPE_BF16, &w, &why), ERR_NOMEM);
     assert_non_null(strstr(why.text, "weights"));
     assert_int_equal(model_create(&empty, &t.config, &l, &m, &why), ERR_NOMEM);
     assert_non_null(strstr(why.text, "model"));
@@ -96,7 +98,7 @@ static void batches_beyond_the_limits_are_refused_by_name(void **state)
     struct tiny t;
     tiny_init(&t, true, DTYPE_BF16, 8);
     struct device *d = open_device(NULL);
-    struct weights *w = tiny_weights(&t, d, false);
+    struct weights *w = tiny_weights(&t, d);
     struct model *m = make_model(d, &t.config, 0);
     static const struct {
         int32_t token, pos, kv_row, kv_off, kv_len, out_row, target;
@@ -151,7 +153,7 @@ static void weights_of_another_family_are_refused(void **state)
     tiny_init(&llama, true, DTYPE_BF16, 8);
     tiny_init_as(&mistral, &tiny_variants[2], true, DTYPE_BF16, 8);
     struct device *d = open_device(NULL);
-    struct weights *w = tiny_weights(&mistral, d, false);
+    struct weights *w = tiny_weights(&mistral, d);
     struct model *m = make_model(d, &llama.config, 0);
     batch_init(&b);
     assert_int_equal(batch_add_group(&b, tokens, 1, &c, 1), ERR_OK);
@@ -163,6 +165,40 @@ static void weights_of_another_family_are_refused(void **state)
     device_close(d);
     tiny_fini(&llama);
     tiny_fini(&mistral);
+}
+
+// Scratch for W^T is planned by the type of the weights: bigger ones would be written past its end.
+static void weights_bigger_than_planned_do_not_train(void **state)
+{
+    (void)state;
+    struct device *d = open_device(NULL);
+    for (int f32 = 0; f32 < 2; f32++) {
+        struct tiny t;
+        struct problem p;
+        struct batch b;
+        struct why why = {""};
+        struct model *m = NULL;
+        void *grads = NULL;
+        float logp[MAX_OUTS];
+        tiny_init(&t, true, f32 ? DTYPE_F32 : DTYPE_BF16, 8);
+        small_problem(&p, &t);
+        pack_problem(&p, &b);
+        const struct model_limits l = {
+            .max_index = 512, .train_rows = 64, .weights = DTYPE_BF16, .max_context = CONTEXT};
+        struct weights *w = tiny_weights(&t, d);
+        assert_int_equal(model_create(d, &t.config, &l, &m, &why), ERR_OK);
+        assert_int_equal(d->ops->alloc(d, t.params.total * sizeof(float), &grads, &why), ERR_OK);
+        assert_int_equal(model_train(m, w, &b, 1, fixed_coefficients, &p, grads, NULL, &why),
+                         f32 ? ERR_INVALID : ERR_OK);
+        assert_true(!f32 || strstr(why.text, "weights of 4 bytes"));
+        assert_int_equal(model_score(m, w, &b, 1, logp, NULL, NULL, &why), ERR_OK);
+        d->ops->release(d, grads);
+        model_destroy(m);
+        weights_destroy(w);
+        batch_fini(&b);
+        tiny_fini(&t);
+    }
+    device_close(d);
 }
 
 static void impossible_limits_are_refused(void **state)
@@ -194,6 +230,7 @@ int main(void)
         cmocka_unit_test(a_device_without_memory_is_an_error),
         cmocka_unit_test(batches_beyond_the_limits_are_refused_by_name),
         cmocka_unit_test(weights_of_another_family_are_refused),
+        cmocka_unit_test(weights_bigger_than_planned_do_not_train),
         cmocka_unit_test(impossible_limits_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -115,7 +115,7 @@ static void check_bits(const struct tiny_variant *v, int32_t window, struct pool
     t.config.window = window;
     make_texts(&t, &x);
     struct device *d = open_device(pool);
-    struct weights *w = tiny_weights(&t, d, false);
+    struct weights *w = tiny_weights(&t, d);
     struct model *m = make_model(d, &t.config, 0);
     score_group(m, w, &x, 0, 2, got);
     if (pool == NULL) {
@@ -177,7 +177,7 @@ static void check_instruction_sets(const struct tiny_variant *v)
             continue;    // this CPU lacks it
         }
         assert_int_equal(e, ERR_OK);
-        struct weights *w = tiny_weights(&t, d, false);
+        struct weights *w = tiny_weights(&t, d);
         struct model *m = make_model(d, &t.config, 0);
         score_group(m, w, &x, 0, 2, got);
         if (i == 0) {
@@ -208,7 +208,7 @@ static void a_draw_reports_the_score_of_its_token(void **state)
     tiny_init(&t, true, DTYPE_BF16, 8);
     make_texts(&t, &x);
     struct device *d = open_device(NULL);
-    struct weights *w = tiny_weights(&t, d, false);
+    struct weights *w = tiny_weights(&t, d);
     struct model *m = make_model(d, &t.config, 0);
     struct kv_cache *kv = NULL;
     struct batch b;

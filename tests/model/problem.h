@@ -39,6 +39,7 @@ static inline struct model *make_model_of(struct device *d, const struct model_c
                                    .max_index = 4096,
                                    .max_outs = 512,
                                    .train_rows = train_rows,
+                                   .weights = DTYPE_F32,    // or bf16
                                    .max_context = CONTEXT,
                                    .recompute = recompute};
     struct model *m = NULL;
@@ -139,12 +140,12 @@ static inline void fixed_coefficients(void *arg, size_t first, size_t n, const f
     }
 }
 
-// Gradients of the problem by model_train, downloaded (free()).
-static inline float *train(struct device *d, const struct tiny *t, struct problem *p)
+// Gradients of the problem by model_train in m, downloaded (free()).
+static inline float *train_in(struct model *m, struct device *d, const struct tiny *t,
+                              struct problem *p)
 {
     struct why why = {""};
-    struct weights *w = tiny_weights(t, d, true);
-    struct model *m = make_model(d, &t->config, 256);
+    struct weights *w = tiny_weights(t, d);
     struct batch b;
     pack_problem(p, &b);
     size_t bytes = t->params.total * sizeof(float);
@@ -160,9 +161,17 @@ static inline float *train(struct device *d, const struct tiny *t, struct proble
     d->ops->download(d, host, grads, bytes);
     d->ops->release(d, grads);
     batch_fini(&b);
-    model_destroy(m);
     weights_destroy(w);
     return host;
+}
+
+// The same in a model of its own.
+static inline float *train(struct device *d, const struct tiny *t, struct problem *p)
+{
+    struct model *m = make_model(d, &t->config, 256);
+    float *grads = train_in(m, d, t, p);
+    model_destroy(m);
+    return grads;
 }
 
 static inline void assert_close(double got, double want, double tolerance, const char *what,

@@ -88,12 +88,12 @@ void tiny_fini(struct tiny *t)
     free(t->blob);
 }
 
-struct weights *tiny_weights(const struct tiny *t, struct device *d, bool for_training)
+struct weights *tiny_weights(const struct tiny *t, struct device *d)
 {
     struct why why = {""};
     struct weights *w = NULL;
     struct hash128 hash;
-    assert_int_equal(weights_create(d, &t->config, t->t, for_training, &w, &why), ERR_OK);
+    assert_int_equal(weights_create(d, &t->config, t->t, &w, &why), ERR_OK);
     weights_begin(w);
     assert_int_equal(weights_feed(w, t->blob, t->params.total * dtype_size(t->t), &why), ERR_OK);
     assert_int_equal(weights_end(w, &hash, &why), ERR_OK);

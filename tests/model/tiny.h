@@ -34,7 +34,7 @@ void tiny_init_as(struct tiny *t, const struct tiny_variant *v, bool tied, enum 
                   uint64_t seed);
 void tiny_fini(struct tiny *t);
 // Weights made from t->blob; fails the test if anything goes wrong.
-struct weights *tiny_weights(const struct tiny *t, struct device *d, bool for_training);
+struct weights *tiny_weights(const struct tiny *t, struct device *d);
 // n tokens below the vocabulary size, from a seed.
 void tiny_tokens(const struct tiny *t, uint64_t seed, uint32_t *out, size_t n);
 

@@ -17,14 +17,14 @@ static void check_pieces(const struct tiny_variant *v)
     assert_non_null(shifted);
     memcpy(shifted + 1, t.blob, total);
     float want[LONG + SHORT], got[LONG + SHORT];
-    struct weights *whole = tiny_weights(&t, d, false);
+    struct weights *whole = tiny_weights(&t, d);
     score_group(m, whole, &x, 0, 2, want);
     const size_t most[] = {1, 3, 100, 1000, total};
     for (size_t i = 0; i < ARRAY_LEN(most); i++) {
         struct weights *w = NULL;
         struct hash128 hash;
         struct rng r = rng_make(1, i);
-        assert_int_equal(weights_create(d, &t.config, DTYPE_BF16, i % 2 == 1, &w, &why), ERR_OK);
+        assert_int_equal(weights_create(d, &t.config, DTYPE_BF16, &w, &why), ERR_OK);
         weights_begin(w);
         assert_int_equal(weights_feed(w, shifted, 77, &why), ERR_OK);    // an abandoned transfer
         weights_begin(w);
@@ -71,7 +71,7 @@ static void panels_in_memory_of_the_callers_are_the_same(void **state)
         assert_int_equal(pool_create(2, &pool, &why), ERR_OK);
         struct device *d = open_device(pool);
         struct model *m = make_model(d, &t.config, 0);
-        struct weights *own = tiny_weights(&t, d, false), *w = NULL, *reader = NULL;
+        struct weights *own = tiny_weights(&t, d), *w = NULL, *reader = NULL;
         size_t total = weights_blob_bytes(&t.config, t.t), bytes;
         float want[LONG + SHORT], got[LONG + SHORT];
         score_group(m, own, &x, 0, 2, want);
@@ -80,20 +80,19 @@ static void panels_in_memory_of_the_callers_are_the_same(void **state)
         uint8_t *panels = aligned_alloc(64, (bytes + 63) / 64 * 64);
         assert_non_null(panels);
         memset(panels, 0, bytes);
-        assert_int_equal(weights_create_in(d, &t.config, t.t, true, panels, &w, &why), ERR_OK);
+        assert_int_equal(weights_create_in(d, &t.config, t.t, panels, &w, &why), ERR_OK);
         weights_begin(w);
         size_t at = 0;
         for (size_t n; (n = weights_wants(w)) > 0; at += n) {
             assert_int_equal(weights_feed(w, (char *)t.blob + at, n, &why), ERR_OK);
         }
         assert_int_equal(at, total);
-        assert_int_equal(weights_end_forward(w, &hash, &why), ERR_OK);
+        assert_int_equal(weights_end(w, &hash, &why), ERR_OK);
         assert_true(hash_equal(hash, hash_bytes(t.blob, total)));
         score_group(m, w, &x, 0, 2, got);
         assert_memory_equal(got, want, sizeof got);
 
-        assert_int_equal(weights_create_in(d, &t.config, t.t, false, panels, &reader, &why),
-                         ERR_OK);
+        assert_int_equal(weights_create_in(d, &t.config, t.t, panels, &reader, &why), ERR_OK);
         score_group(m, reader, &x, 0, 2, got);
         assert_memory_equal(got, want, sizeof got);
         const struct weights_sums *sums = weights_fed_sums(w);
@@ -126,38 +125,6 @@ static void panels_in_memory_of_the_callers_are_the_same(void **state)
     }
 }
 
-// Backward must never read what an earlier version left in the panels of W^T.
-static void weights_that_are_not_transposed_do_not_train(void **state)
-{
-    (void)state;
-    struct tiny t;
-    struct problem p;
-    struct why why = {""};
-    struct hash128 hash;
-    tiny_init(&t, true, DTYPE_BF16, 8);
-    small_problem(&p, &t);
-    struct device *d = open_device(NULL);
-    struct weights *w = tiny_weights(&t, d, true);
-    struct model *m = make_model(d, &t.config, 256);
-    struct batch b;
-    void *grads = NULL;
-    pack_problem(&p, &b);
-    assert_int_equal(d->ops->alloc(d, t.params.total * sizeof(float), &grads, &why), ERR_OK);
-    weights_begin(w);
-    assert_int_equal(weights_feed(w, t.blob, weights_blob_bytes(&t.config, t.t), &why), ERR_OK);
-    assert_int_equal(weights_end_forward(w, &hash, &why), ERR_OK);
-    assert_int_equal(model_train(m, w, &b, 1, fixed_coefficients, &p, grads, NULL, &why),
-                     ERR_INVALID);
-    weights_transpose(w);
-    assert_int_equal(model_train(m, w, &b, 1, fixed_coefficients, &p, grads, NULL, &why), ERR_OK);
-    d->ops->release(d, grads);
-    batch_fini(&b);
-    model_destroy(m);
-    weights_destroy(w);
-    device_close(d);
-    tiny_fini(&t);
-}
-
 static void a_blob_of_the_wrong_size_is_refused(void **state)
 {
     (void)state;
@@ -168,7 +135,7 @@ static void a_blob_of_the_wrong_size_is_refused(void **state)
     struct device *d = open_device(NULL);
     struct weights *w = NULL;
     size_t total = weights_blob_bytes(&t.config, DTYPE_F32);
-    assert_int_equal(weights_create(d, &t.config, DTYPE_F32, false, &w, &why), ERR_OK);
+    assert_int_equal(weights_create(d, &t.config, DTYPE_F32, &w, &why), ERR_OK);
     weights_begin(w);
     assert_int_equal(weights_feed(w, t.blob, total - 4, &why), ERR_OK);
     assert_int_equal(weights_end(w, &hash, &why), ERR_CORRUPT);
@@ -193,7 +160,7 @@ static void weights_of_nan_still_draw_tokens_of_the_vocabulary(void **state)
         ((uint16_t *)t.blob)[i] = i % 3 == 0 ? 0x7fc0 : 0x7f80;    // NaN, infinity
     }
     struct device *d = open_device(NULL);
-    struct weights *w = tiny_weights(&t, d, false);
+    struct weights *w = tiny_weights(&t, d);
     struct model *m = make_model(d, &t.config, 0);
     struct kv_cache *kv = NULL;
     struct batch b;
@@ -226,7 +193,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(weights_fed_in_any_pieces_are_the_same),
         cmocka_unit_test(panels_in_memory_of_the_callers_are_the_same),
-        cmocka_unit_test(weights_that_are_not_transposed_do_not_train),
         cmocka_unit_test(a_blob_of_the_wrong_size_is_refused),
         cmocka_unit_test(weights_of_nan_still_draw_tokens_of_the_vocabulary),
     };

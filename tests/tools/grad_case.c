@@ -291,11 +291,11 @@ static enum err feed_rounded(struct weights *w, const float *x, size_t n, struct
 
 enum err grad_case_weights(struct device *d, const struct model_config *c,
                            const struct param_table *p, const float *flat, enum dtype t,
-                           bool for_training, struct weights **out, struct why *why)
+                           struct weights **out, struct why *why)
 {
     struct weights *w = NULL;
     struct hash128 hash;
-    enum err e = weights_create(d, c, t, for_training, &w, why);
+    enum err e = weights_create(d, c, t, &w, why);
     if (e != ERR_OK) {
         return e;
     }
@@ -336,8 +336,10 @@ static enum err make_model(struct device *d, const struct model_config *c,
     for (size_t s = 0; s < k->n_sequences; s++) {
         longest = MAX(longest, k->len[s]);
     }
-    const struct model_limits limits = {
-        .max_index = b->n_index, .train_rows = b->n_rows, .max_context = longest};
+    const struct model_limits limits = {.max_index = b->n_index,
+                                        .train_rows = b->n_rows,
+                                        .weights = DTYPE_F32,    // or bf16
+                                        .max_context = longest};
     return model_create(d, c, &limits, out, why);
 }
 

@@ -51,7 +51,7 @@ MUST_CHECK enum err grad_case_read_flat(const struct source *s, float **out, str
 // Weights of one dtype from a flat f32 array.
 MUST_CHECK enum err grad_case_weights(struct device *d, const struct model_config *c,
                                       const struct param_table *p, const float *flat, enum dtype t,
-                                      bool for_training, struct weights **out, struct why *why);
+                                      struct weights **out, struct why *why);
 
 struct grad_result {
     float *grads;    // host, flat (free())

@@ -104,7 +104,7 @@ static enum err dump(const struct options *o, const struct grad_case *c,
         e = grad_case_read_flat(s, &flat, why);
     }
     if (e == ERR_OK) {
-        e = grad_case_weights(d, source_config(s), source_params(s), flat, t, true, &w, why);
+        e = grad_case_weights(d, source_config(s), source_params(s), flat, t, &w, why);
     }
     free(flat);
     if (e == ERR_OK) {
