@@ -10,12 +10,13 @@
 // Speed comes from reading a block of keys for as many queries as possible: rows that share a list
 // (a prefill, a training sequence) and the H / G heads that share a key head go through it
 // together, up to 48 at a time, while its 16 + 16 KB (D = 64) stay in L1. A task is a run of rows
-// times one key head.
+// with all key heads, whose keys lie side by side in memory, or, of few rows, with one of them.
 
 #include "kernels/cpu/attn.h"
 
 struct attn_args {
-    size_t R, H, G, D, ldq, ldkv, ldo, rows;    // rows per task
+    size_t R, H, G, D, ldq, ldkv, ldo;
+    size_t rows, split;    // a task: so many rows, and all key heads (split 1) or one (split G)
     float scale;
     const float *q, *k, *v;
     const struct attn_keys *keys;
@@ -105,32 +106,39 @@ static void tile(const struct attn_args *a, struct query *q, size_t n_queries, s
     }
 }
 
+// Rows first .. end - 1, which share a list, for key head g.
+static void run(const struct attn_args *a, size_t first, size_t end, size_t longest, size_t g)
+{
+    struct query q[TILE_QUERIES];
+    const int32_t *list = a->keys->kv_index + a->keys->kv_off[first];
+    size_t n = 0, share = a->H / a->G;
+    for (size_t i = 0; i < (end - first) * share; i++) {
+        size_t r = first + i / share, h = g * share + i % share;
+        float *out = a->out + r * a->ldo + h * a->D;
+        memset(out, 0, a->D * sizeof *out);
+        q[n++] = (struct query){.q = a->q + r * a->ldq + h * a->D,
+                                .out = out,
+                                .lse = a->lse != NULL ? a->lse + r * a->H + h : NULL,
+                                .first = attn_first(a->keys, (size_t)a->keys->kv_len[r]),
+                                .len = (size_t)a->keys->kv_len[r],
+                                .max = -INFINITY};
+        if (n == TILE_QUERIES || i + 1 == (end - first) * share) {
+            tile(a, q, n, g, list, longest);
+            n = 0;
+        }
+    }
+}
+
 static void task(void *arg, size_t chunk, int thread)
 {
     (void)thread;
     const struct attn_args *a = arg;
-    size_t g = chunk % a->G, share = a->H / a->G;
-    size_t first = chunk / a->G * a->rows, limit = MIN(a->R, first + a->rows);
-    struct query q[TILE_QUERIES];
+    size_t heads = a->G / a->split, begin = chunk % a->split * heads;
+    size_t first = chunk / a->split * a->rows, limit = MIN(a->R, first + a->rows);
     while (first < limit) {
-        size_t end;
-        size_t longest = attn_run(a->keys, first, limit, &end);
-        const int32_t *list = a->keys->kv_index + a->keys->kv_off[first];
-        size_t n = 0;
-        for (size_t i = 0; i < (end - first) * share; i++) {
-            size_t r = first + i / share, h = g * share + i % share;
-            float *out = a->out + r * a->ldo + h * a->D;
-            memset(out, 0, a->D * sizeof *out);
-            q[n++] = (struct query){.q = a->q + r * a->ldq + h * a->D,
-                                    .out = out,
-                                    .lse = a->lse != NULL ? a->lse + r * a->H + h : NULL,
-                                    .first = attn_first(a->keys, (size_t)a->keys->kv_len[r]),
-                                    .len = (size_t)a->keys->kv_len[r],
-                                    .max = -INFINITY};
-            if (n == TILE_QUERIES || i + 1 == (end - first) * share) {
-                tile(a, q, n, g, list, longest);
-                n = 0;
-            }
+        size_t end, longest = attn_run(a->keys, first, limit, &end);
+        for (size_t g = begin; g < begin + heads; g++) {
+            run(a, first, end, longest, g);
         }
         first = end;
     }
@@ -150,6 +158,7 @@ void OP(attention)(struct device *d, size_t R, size_t H, size_t G, size_t D, flo
     a.out = out;
     a.lse = lse;
     size_t tasks = 4 * (size_t)pool_threads(d->pool);
-    a.rows = MIN(MAX(R * G / tasks, (size_t)1), (size_t)TILE_ROWS);
-    cpu_run(d, cpu_div_up(R, a.rows) * G, task, &a);
+    a.split = R >= tasks ? 1 : G;
+    a.rows = MIN(MAX(R * a.split / tasks, (size_t)1), (size_t)TILE_ROWS);
+    cpu_run(d, cpu_div_up(R, a.rows) * a.split, task, &a);
 }
