@@ -6,9 +6,11 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/fs.h"
+#include "learner/publish_slab.h"
 
 static char *read_log(const char *run, const char *who)
 {
@@ -134,10 +136,30 @@ static void both_ways_serve_one_run(void **state)
 // Takes a shared lock on every slab of the learner that is not held yet, like an actor that hangs.
 struct grip {
     pid_t learner;
-    int fds[64];    // by number in the learner; 0 = none
+    struct {
+        ino_t slab;
+        int fd;
+    } held[PUBLISH_SLABS];
+    size_t n_held;
     const char *run;
     size_t chunks_before, slab_before;
 };
+
+static void hold(struct grip *g, const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat s;
+    bool known = fd < 0 || fstat(fd, &s) != 0 || g->n_held == ARRAY_LEN(g->held);
+    for (size_t i = 0; !known && i < g->n_held; i++) {
+        known = g->held[i].slab == s.st_ino;
+    }
+    if (!known && flock(fd, LOCK_SH | LOCK_NB) == 0) {
+        g->held[g->n_held].slab = s.st_ino;
+        g->held[g->n_held++].fd = fd;
+    } else if (fd >= 0) {
+        close(fd);
+    }
+}
 
 static void hold_all(struct grip *g)
 {
@@ -146,15 +168,9 @@ static void hold_all(struct grip *g)
     for (struct dirent *e; d && (e = readdir(d));) {
         char *path = fs_path("%s/%s", folder, e->d_name);
         ssize_t n = readlink(path, link, sizeof link - 1);
-        size_t at = strtoul(e->d_name, NULL, 10);
         link[n > 0 ? n : 0] = '\0';
-        if (strncmp(link, "/memfd:caravan-weights", 22) == 0 && at < 64 && !g->fds[at]) {
-            int fd = open(path, O_RDONLY | O_CLOEXEC);
-            if (fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) == 0) {
-                g->fds[at] = fd;
-            } else if (fd >= 0) {
-                close(fd);
-            }
+        if (strncmp(link, "/memfd:caravan-weights", 22) == 0) {
+            hold(g, path);
         }
         free(path);
     }
@@ -197,10 +213,8 @@ static void readers_that_hang_do_not_stop_a_run(void **state)
     struct grip g = {.learner = world_child(&p, "caravan-learner"), .run = "held"};
     assert_true(g.learner > 0);
     world_until(versions_come_in_chunks, &g, "three versions in chunks");
-    for (size_t i = 0; i < ARRAY_LEN(g.fds); i++) {
-        if (g.fds[i]) {
-            close(g.fds[i]);
-        }
+    for (size_t i = 0; i < g.n_held; i++) {
+        close(g.held[i].fd);
     }
     world_until(versions_come_in_slabs_again, &g, "three versions in slabs");
     world_signal(&p, SIGINT);

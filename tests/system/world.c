@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -176,11 +177,31 @@ int world_pipe(const char *input, char **out, const char *fmt, ...)
     return finish(&p, out);
 }
 
+// What the daemons of all runs said last, for whoever reads why a test failed.
+static void print_ends_of_logs(void)
+{
+    enum { END = 3000 };
+    glob_t logs;
+    if (glob("*/log/*.log", 0, NULL, &logs) != 0) {
+        return;
+    }
+    for (size_t i = 0; i < logs.gl_pathc; i++) {
+        char *data = NULL;
+        size_t len = 0;
+        if (!fs_read_file(logs.gl_pathv[i], 64 << 20, &data, &len, NULL)) {
+            print_message("---- %s\n%s\n", logs.gl_pathv[i], data + (len > END ? len - END : 0));
+        }
+        free(data);
+    }
+    globfree(&logs);
+}
+
 void world_until(world_condition *fn, void *arg, const char *what)
 {
     uint64_t end = clock_mono_ms() + WORLD_DEADLINE_MS;
     while (!fn(arg)) {
         if (clock_mono_ms() > end) {
+            print_ends_of_logs();
             fail_msg("waited %d ms in vain: %s", WORLD_DEADLINE_MS, what);
         }
         nanosleep(&(struct timespec){.tv_nsec = LOOK_MS * 1000000L}, NULL);
