@@ -16,7 +16,9 @@ static void ends_complete(struct process *p, const char *run, const char *said)
     int rc = world_wait(p, WORLD_DEADLINE_MS);
     char *out = world_output(p);
     if (rc != 0) {
-        fail_msg("status %d\n%s", rc, out);
+        print_message("%s\n", out);
+        world_print_ends_of_logs();
+        fail_msg("status %d", rc);
     }
     assert_contains(out, "complete.");
     if (said) {

@@ -177,8 +177,7 @@ int world_pipe(const char *input, char **out, const char *fmt, ...)
     return finish(&p, out);
 }
 
-// What the daemons of all runs said last, for whoever reads why a test failed.
-static void print_ends_of_logs(void)
+void world_print_ends_of_logs(void)
 {
     enum { END = 3000 };
     glob_t logs;
@@ -201,7 +200,7 @@ void world_until(world_condition *fn, void *arg, const char *what)
     uint64_t end = clock_mono_ms() + WORLD_DEADLINE_MS;
     while (!fn(arg)) {
         if (clock_mono_ms() > end) {
-            print_ends_of_logs();
+            world_print_ends_of_logs();
             fail_msg("waited %d ms in vain: %s", WORLD_DEADLINE_MS, what);
         }
         nanosleep(&(struct timespec){.tv_nsec = LOOK_MS * 1000000L}, NULL);

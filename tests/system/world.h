@@ -44,6 +44,8 @@ int world_run(char **out, const char *fmt, ...) PRINTF_LIKE(2, 3);
 int world_pipe(const char *input, char **out, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 typedef bool world_condition(void *arg);
+// What the daemons of all runs said last, for whoever reads why a test failed.
+void world_print_ends_of_logs(void);
 void world_until(world_condition *fn, void *arg, const char *what);
 
 // A child of p by the name of its program ("caravan-actor"); 0 when there is none now.
