@@ -4,7 +4,8 @@
 // Chunks are handed out dynamically, so results must not depend on which thread ran a chunk (the
 // kernels' rule anyway). Waiting threads spin for at most 50 microseconds, which bridges what stands
 // between two ops of a pass, then sleep on a futex: a team that spins for long beside another daemon
-// on the same cores costs more than it gains. Every thread sets FTZ/DAZ before its first chunk (pool_set_fpu does it for the owner).
+// on the same cores costs more than it gains. Every thread sets FTZ/DAZ before its first chunk
+// (pool_set_fpu does it for the owner).
 #ifndef CARAVAN_COMMON_POOL_H
 #define CARAVAN_COMMON_POOL_H
 
