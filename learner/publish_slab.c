@@ -62,7 +62,8 @@ void publish_slabs_destroy(struct publish_slabs *p)
     free(p);
 }
 
-// One more, claimed; NULL when there are enough or memory is short.
+// One more, claimed; NULL when there are enough, memory is short, or somebody who looks through
+// /proc locked it first: it then counts like any other slab that a reader holds.
 static struct weightslab *make(struct publish_slabs *p)
 {
     struct why why = {""};
@@ -75,11 +76,11 @@ static struct weightslab *make(struct publish_slabs *p)
         p->failed = true;
         return NULL;
     }
-    CHECK(weightslab_claim(s));    // nobody knows it yet
+    bool claimed = weightslab_claim(s);
     pthread_mutex_lock(&p->lock);
     p->slabs[p->n++] = s;
     pthread_mutex_unlock(&p->lock);
-    return s;
+    return claimed ? s : NULL;
 }
 
 struct weightslab *publish_slab_claim(struct publish_slabs *p)

@@ -5,7 +5,12 @@
 
 #include "rig.h"
 
+#include <dirent.h>
+#include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
+#include <sys/file.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -125,6 +130,54 @@ static void readers_that_hold_on_cost_slabs_and_no_time(void **state)
     }
 }
 
+// Locks all slabs of this process that it sees, lets go of them and looks again, until told to stop.
+static void *grab(void *arg)
+{
+    atomic_bool *stop = arg;
+    int fds[64];
+    while (!atomic_load(stop)) {
+        size_t n = 0;
+        DIR *d = opendir("/proc/self/fd");
+        for (struct dirent *e; d && n < ARRAY_LEN(fds) && (e = readdir(d));) {
+            char *path = fs_path("/proc/self/fd/%s", e->d_name), link[64];
+            ssize_t len = readlink(path, link, sizeof link - 1);
+            link[len > 0 ? len : 0] = '\0';
+            if (strncmp(link, "/memfd:caravan-weights", 22) == 0) {
+                fds[n++] = open(path, O_RDONLY | O_CLOEXEC);
+                (void)flock(fds[n - 1], LOCK_SH | LOCK_NB);
+            }
+            free(path);
+        }
+        if (d) {
+            closedir(d);
+        }
+        while (n > 0) {
+            close(fds[--n]);
+        }
+    }
+    return NULL;
+}
+
+// Any process of the same user may lock a slab, also one that is still being made.
+static void a_slab_locked_while_it_is_made_is_one_that_is_held(void **state)
+{
+    struct fixture *f = *state;
+    atomic_bool stop = false;
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, grab, &stop), 0);
+    for (int round = 0; round < 500; round++) {
+        publish_slabs_destroy(f->slabs);
+        MUST(publish_slabs_create(f->rig.device, source_config(f->rig.source), DTYPE_BF16,
+                                  &f->slabs, &why));
+        publish(f, 1);
+        assert_int_equal(publish_slabs_count(f->slabs), 1);
+    }
+    atomic_store(&stop, true);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_non_null(publish(f, 2));
+    weightview_unmap(read_version(f, 2));
+}
+
 static void a_reader_that_dies_costs_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -187,6 +240,7 @@ int main(void)
         TEST(only_the_newest_version_is_found),
         TEST(a_version_in_vain_leaves_the_newest),
         TEST(readers_that_hold_on_cost_slabs_and_no_time),
+        TEST(a_slab_locked_while_it_is_made_is_one_that_is_held),
         TEST(a_reader_that_dies_costs_nothing),
         TEST(one_spare_is_reserved),
         TEST(devices_with_memory_of_their_own_are_refused),

@@ -183,6 +183,10 @@ static void hold_all(struct grip *g)
 static bool versions_come_in_chunks(void *arg)
 {
     struct grip *g = arg;
+    if (kill(g->learner, 0) != 0) {
+        world_print_ends_of_logs();
+        fail_msg("the learner ended because somebody holds its slabs");
+    }
     hold_all(g);
     char *learner = read_log(g->run, "learner"), *actor = read_log(g->run, "actor-0");
     bool yes = count(learner, "SLABS_EXHAUSTED") >= 1 && count(actor, "path=chunks") >= 3;
