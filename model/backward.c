@@ -36,8 +36,8 @@ static void product_back(struct model *m, const struct weights *w, enum gemm_mod
                          const float *dy, const struct matrix *a, float *dx)
 {
     struct device *d = m->d;
-    d->ops->transpose(d, w->t, a->rows, a->cols, a->packed, m->layer_wt);
-    d->ops->gemm(d, w->t, mode, R, a->cols, a->rows, dy, a->rows, m->layer_wt, dx, a->cols);
+    d->ops->transpose(d, w->t, a->rows, a->cols, a->packed, m->wt);
+    d->ops->gemm(d, w->t, mode, R, a->cols, a->rows, dy, a->rows, m->wt, dx, a->cols);
 }
 
 // The gradient at the last product of a branch: dx itself, or, where a norm stands behind the
@@ -69,7 +69,7 @@ static void leave_branch(struct model *m, const struct weights *w, size_t R, con
     m->d->ops->rmsnorm_backward(m->d, R, C, x, C, norm, rstd, m->dxn, C, m->dx, C, dnorm);
 }
 
-// dact (R, F) = dy Wdown, through SwiGLU in place into gate_up; dx +=
+// dact (R, F) = dy Wdown, in act's place, through SwiGLU in place into gate_up; dx +=
 static void backward_ffn(struct model *m, const struct weights *w, size_t layer, size_t R,
                          struct layer_acts *a, float *grads)
 {
@@ -83,8 +83,8 @@ static void backward_ffn(struct model *m, const struct weights *w, size_t layer,
     const float *dy = enter_branch(m, R, a->y_ffn, lw->ffn_norm, a->rstd_ffn, dnorm);
     op->swiglu(d, R, F, gate, up, 2 * F, m->act, F);    // again: act (R, F)
     op->gemm_dw(d, R, C, F, dy, C, m->act, F, grad_of(m, grads, PARAM_DOWN, layer));    // +=
-    product_back(m, w, GEMM_SET, R, dy, &lw->down, m->dact);
-    op->swiglu_backward(d, R, F, gate, up, 2 * F, m->dact, F, gate, up, 2 * F);    // in place
+    product_back(m, w, GEMM_SET, R, dy, &lw->down, m->act);
+    op->swiglu_backward(d, R, F, gate, up, 2 * F, m->act, F, gate, up, 2 * F);    // in place
 
     const float *in = forward_branch_input(m, R, a->x_mid, lw->ffn_norm, NULL);    // again
     // Gate, up +=
@@ -166,7 +166,7 @@ static void backward_head_chunk(struct model *m, const struct weights *w, const 
 
     enum param_kind head = m->config.tied ? PARAM_EMBED : PARAM_HEAD;
     op->gemm_dw(d, n, V, C, m->logits, V, m->xn_out, C, grad_of(m, grads, head, 0));    // +=
-    op->gemm(d, w->t, GEMM_SET, n, C, V, m->logits, V, m->head_wt, m->dxn_out, C);
+    op->gemm(d, w->t, GEMM_SET, n, C, V, m->logits, V, m->wt, m->dxn_out, C);
     op->zero(d, m->dx_out, n * C * sizeof(float));
     // +=
     op->rmsnorm_backward(d, n, C, m->x_out, C, w->final_norm, m->rstd_out, m->dxn_out, C, m->dx_out,
@@ -212,7 +212,7 @@ enum err model_train(struct model *m, const struct weights *w, const struct batc
     struct loss_call call = {temperature, loss, arg};
     op->zero(m->d, m->dx, R * C * sizeof(float));
     if (b->n_out > 0) {    // one W^T for all chunks
-        op->transpose(m->d, w->t, w->head.rows, w->head.cols, w->head.packed, m->head_wt);
+        op->transpose(m->d, w->t, w->head.rows, w->head.cols, w->head.packed, m->wt);
     }
     for (size_t first = 0; e == ERR_OK && first < b->n_out; first += HEAD_ROWS) {
         backward_head_chunk(m, w, b, &call, x, first, MIN(HEAD_ROWS, b->n_out - first), grads);

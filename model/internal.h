@@ -129,6 +129,7 @@ struct model {
     size_t rows_cap;    // max(max_rows, train_rows)
     size_t head_rows;
     void *slab;
+    size_t slab_bytes;
     float *rope;    // (max_context, D/2, 2)
 
     // the batch on the device
@@ -139,7 +140,7 @@ struct model {
 
     struct layer_acts infer;
     float *xn;     // (rows_cap, C) a norm's output
-    float *act;    // (rows_cap, F) swiglu's output
+    float *act;    // (rows_cap, F) swiglu's output, in training then its gradient
 
     float *x_out, *xn_out;    // (head_rows, C)
     float *rstd_out;          // (head_rows)
@@ -151,10 +152,9 @@ struct model {
     float *dxn;                  // (train_rows, C)
     float *datt;                 // (train_rows, Q)
     float *dqkv;                 // (train_rows, W)
-    float *dact;                 // (train_rows, F)
     float *dx_out, *dxn_out;     // (head_rows, C)
-    // Panels of W^T, which dx = dy W reads: of the layers' matrices one at a time, and of the head.
-    void *layer_wt, *head_wt;
+    // Panels of one W^T, which dx = dy W reads: the head's for all chunks, then the layers'.
+    void *wt;
 };
 
 // ---- forward.c, used by backward.c ----

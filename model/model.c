@@ -86,11 +86,12 @@ static struct layer_acts layout_layer(const struct model *m, size_t R, float *x,
     };
 }
 
-// Panels of the W^T of a layer's largest matrix.
-static size_t layer_wt_bytes(const struct model *m)
+// Panels of the largest W^T.
+static size_t wt_bytes(const struct model *m)
 {
     const struct dims *n = &m->dim;
-    const size_t sizes[][2] = {{n->W, n->C}, {n->C, n->Q}, {2 * n->F, n->C}, {n->C, n->F}};
+    const size_t sizes[][2] = {
+        {n->W, n->C}, {n->C, n->Q}, {2 * n->F, n->C}, {n->C, n->F}, {n->V, n->C}};
     size_t most = 0;
     for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
         most = MAX(most, panel_bytes(m->d, m->limits.weights, sizes[i][1], sizes[i][0]));
@@ -123,11 +124,9 @@ static void layout_training(struct model *m, struct slab *s)
     m->dxn = take_floats(s, R * n->C);
     m->datt = take_floats(s, R * n->Q);
     m->dqkv = take_floats(s, R * n->W);
-    m->dact = take_floats(s, R * n->F);
     m->dx_out = take_floats(s, m->head_rows * n->C);
     m->dxn_out = take_floats(s, m->head_rows * n->C);
-    m->layer_wt = slab_take(s, layer_wt_bytes(m));
-    m->head_wt = slab_take(s, panel_bytes(m->d, m->limits.weights, n->C, n->V));
+    m->wt = slab_take(s, wt_bytes(m));
 }
 
 static void layout(struct model *m, struct slab *s)
@@ -204,6 +203,7 @@ enum err model_create(struct device *d, const struct model_config *c, const stru
     m->train = calloc(m->dim.L, sizeof *m->train);
     e = m->train == NULL ? why_set(why, ERR_NOMEM, "out of memory")
                          : d->ops->alloc(d, s.used, &m->slab, why);
+    m->slab_bytes = s.used;
     if (e != ERR_OK) {
         model_destroy(m);
         return why_prefix(why, e, "model scratch");
@@ -228,6 +228,12 @@ void model_destroy(struct model *m)
     free(m->train);
     param_table_destroy(&m->params);
     free(m);
+}
+
+void model_trim(struct model *m)
+{
+    char *scratch = (char *)m->token;    // all that stands behind the RoPE table
+    m->d->ops->discard(m->d, scratch, m->slab_bytes - (size_t)(scratch - (char *)m->slab));
 }
 
 size_t model_memory(const struct model_config *c, const struct model_limits *l)

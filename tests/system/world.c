@@ -401,6 +401,19 @@ const char *world_source(void)
     return source;
 }
 
+// A peer that dies in NNG's handshake makes the bus renew its listener or dialer, which loses a few
+// KB inside the library (proto/bus.h). A daemon built with sanitizers would end with an error for
+// it, and with it the run. Leaks of our own still count.
+static void forgive_leaks_of_nng(void)
+{
+    char *full = realpath(".", NULL), options[4200];
+    assert_non_null(full);
+    write_text("lsan.supp", "leak:libnng.so\n");
+    (void)snprintf(options, sizeof options, "suppressions=%s/lsan.supp:print_suppressions=0", full);
+    assert_int_equal(setenv("LSAN_OPTIONS", options, 1), 0);
+    free(full);
+}
+
 int world_enter(void **state)
 {
     if (!getcwd(source, sizeof source)) {
@@ -410,6 +423,7 @@ int world_enter(void **state)
         return -1;
     }
     signal(SIGPIPE, SIG_IGN);
+    forgive_leaks_of_nng();
     write_tasks("commas.jsonl", "punctuation:no_comma", "{}");
     write_tasks("words.jsonl", "length_constraints:number_words",
                 "{\"num_words\":9,\"relation\":\"at least\"}");
