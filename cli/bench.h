@@ -35,7 +35,8 @@ struct bench_span bench_since(struct bench_span from);
 // Seconds that the cores of this machine were not idle since it started, time stolen by a
 // hypervisor included.
 double bench_machine_busy(void);
-size_t bench_peak_bytes(void);    // VmHWM: most memory that this process ever held
+size_t bench_peak_bytes(void);    // VmHWM: most memory that this process held …
+void bench_peak_restart(void);    // … since this was last called
 
 struct bench_spread {
     double least, median, most;

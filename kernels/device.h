@@ -103,8 +103,6 @@ struct device_ops {
     void (*download)(struct device *d, void *host, const void *src, size_t bytes);
     void (*copy)(struct device *d, void *dst, const void *src, size_t bytes);
     void (*zero)(struct device *d, void *dst, size_t bytes);
-    // What stands there is given up; the system may have the memory until it is written again.
-    void (*discard)(struct device *d, void *p, size_t bytes);
 
     // weights: W (N, K) row-major on the host -> panels of 16 output columns, each (K, 16); N is
     // padded with zeros to a multiple of 16

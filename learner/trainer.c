@@ -3,7 +3,6 @@
 //   plan      micro-batches, the divisors, all checks                          batcher.c
 //   per micro-batch:  [log-probs of the initial policy]  forward, loss, backward   model/, loss.c
 //   update    global norm, clipping, AdamW on the f32 masters                   optim.c
-//             (activations are given back first, the blob once its file is written)
 //   publish   masters rounded into a blob, the blob packed into a slab, piece by piece while they
 //             are in cache (struct draft); hash; hand-over                      publish.c, publish_slab.c
 //
@@ -531,7 +530,6 @@ static enum err run_plan(struct trainer *t, const struct batcher_plan *plan, str
         r->forward_backward_s = clock_mono_s() - start;
         norm = optim_grad_norm(&t->optim, t->grads);
         r->optimiser_s = clock_mono_s() - start - r->forward_backward_s;
-        model_trim(t->model);    // the new version's blob takes its place
     }
     if (!isfinite(norm)) {
         return why_set(why, ERR_INVALID, "gradient norm is %g, expected a finite number", norm);

@@ -129,7 +129,6 @@ struct model {
     size_t rows_cap;    // max(max_rows, train_rows)
     size_t head_rows;
     void *slab;
-    size_t slab_bytes;
     float *rope;    // (max_context, D/2, 2)
 
     // the batch on the device

@@ -203,7 +203,6 @@ enum err model_create(struct device *d, const struct model_config *c, const stru
     m->train = calloc(m->dim.L, sizeof *m->train);
     e = m->train == NULL ? why_set(why, ERR_NOMEM, "out of memory")
                          : d->ops->alloc(d, s.used, &m->slab, why);
-    m->slab_bytes = s.used;
     if (e != ERR_OK) {
         model_destroy(m);
         return why_prefix(why, e, "model scratch");
@@ -228,12 +227,6 @@ void model_destroy(struct model *m)
     free(m->train);
     param_table_destroy(&m->params);
     free(m);
-}
-
-void model_trim(struct model *m)
-{
-    char *scratch = (char *)m->token;    // all that stands behind the RoPE table
-    m->d->ops->discard(m->d, scratch, m->slab_bytes - (size_t)(scratch - (char *)m->slab));
 }
 
 size_t model_memory(const struct model_config *c, const struct model_limits *l)

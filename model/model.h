@@ -68,8 +68,6 @@ struct model_limits {
 MUST_CHECK enum err model_create(struct device *d, const struct model_config *c,
                                  const struct model_limits *l, struct model **out, struct why *why);
 void model_destroy(struct model *m);
-// Gives the memory of activations back until the next pass, which takes it again by and by.
-void model_trim(struct model *m);
 // Planned bytes, printed in memory plans.
 size_t model_memory(const struct model_config *c, const struct model_limits *l);
 const struct model_config *model_get_config(const struct model *m);

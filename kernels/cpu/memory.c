@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "kernels/cpu/ops.h"
 
@@ -90,15 +89,4 @@ void cpu_zero(struct device *d, void *dst, size_t bytes)
 {
     (void)d;
     memset(dst, 0, bytes);
-}
-
-// Whole pages go back; the next access finds zeros there.
-void cpu_discard(struct device *d, void *p, size_t bytes)
-{
-    (void)d;
-    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), at = (uintptr_t)p;
-    uintptr_t first = (at + page - 1) / page * page, end = (at + bytes) / page * page;
-    if (first < end) {
-        (void)madvise((void *)first, end - first, MADV_DONTNEED);    // advice only
-    }
 }

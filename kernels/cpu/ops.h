@@ -83,7 +83,6 @@ void cpu_upload(struct device *d, void *dst, const void *host, size_t bytes);
 void cpu_download(struct device *d, void *host, const void *src, size_t bytes);
 void cpu_copy(struct device *d, void *dst, const void *src, size_t bytes);
 void cpu_zero(struct device *d, void *dst, size_t bytes);
-void cpu_discard(struct device *d, void *p, size_t bytes);
 size_t cpu_packed_bytes(enum dtype t, size_t N, size_t K);
 void cpu_pack(struct device *d, enum dtype t, size_t N, size_t K, const void *w, void *packed);
 void cpu_transpose(struct device *d, enum dtype t, size_t N, size_t K, const void *packed,

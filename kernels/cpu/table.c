@@ -15,7 +15,6 @@ const struct device_ops OP(table) = {
     .download = cpu_download,
     .copy = cpu_copy,
     .zero = cpu_zero,
-    .discard = cpu_discard,
     .packed_bytes = cpu_packed_bytes,
     .pack = cpu_pack,
     .transpose = cpu_transpose,

@@ -21,7 +21,6 @@ static const struct device_ops cuda_table = {
     .download = cuda_download,
     .copy = cuda_copy,
     .zero = cuda_zero,
-    .discard = cuda_discard,
     .packed_bytes = cuda_packed_bytes,
     .pack = cuda_pack,
     .transpose = cuda_transpose,

@@ -56,7 +56,6 @@ void cuda_upload(struct device *d, void *dst, const void *host, size_t bytes);
 void cuda_download(struct device *d, void *host, const void *src, size_t bytes);
 void cuda_copy(struct device *d, void *dst, const void *src, size_t bytes);
 void cuda_zero(struct device *d, void *dst, size_t bytes);
-void cuda_discard(struct device *d, void *p, size_t bytes);
 size_t cuda_packed_bytes(enum dtype t, size_t N, size_t K);
 void cuda_pack(struct device *d, enum dtype t, size_t N, size_t K, const void *w, void *packed);
 void cuda_transpose(struct device *d, enum dtype t, size_t N, size_t K, const void *packed,

@@ -48,14 +48,6 @@ void cuda_zero(struct device *d, void *dst, size_t bytes)
     rt_zero(cuda_of(d), dst, bytes);
 }
 
-// Device memory has no other use in the meantime.
-void cuda_discard(struct device *d, void *p, size_t bytes)
-{
-    (void)d;
-    (void)p;
-    (void)bytes;
-}
-
 // ---- panels
 size_t cuda_packed_bytes(enum dtype t, size_t N, size_t K)
 {

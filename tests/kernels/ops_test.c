@@ -548,33 +548,6 @@ static void memory_of(struct device *d)
     d->ops->release(d, NULL);
 }
 
-// Neighbours of what is given up stay, and the memory serves as before.
-static void discard_on(struct device *d)
-{
-    enum { BYTES = (9 << 20) + 3, FIRST = 5001, LEN = 6 << 20 };
-    unsigned char *want = malloc(BYTES), *p = kit_alloc(d, BYTES);
-    assert_non_null(want);
-    memset(want, 0xa5, BYTES);
-    d->ops->upload(d, p, want, BYTES);
-    d->ops->discard(d, p + FIRST, LEN);
-    unsigned char *got = kit_get_bytes(d, p, BYTES);
-    assert_memory_equal(got, want, FIRST);
-    assert_memory_equal(got + FIRST + LEN, want + FIRST + LEN, BYTES - FIRST - LEN);
-    free(got);
-    d->ops->upload(d, p, want, BYTES);
-    got = kit_get_bytes(d, p, BYTES);
-    assert_memory_equal(got, want, BYTES);
-    free(got);
-    free(want);
-    d->ops->release(d, p);
-}
-
-static void discarded_memory_serves_again(void **state)
-{
-    (void)state;
-    kit_on_every_kind(discard_on);
-}
-
 static void memory_is_aligned_zeroed_and_refused_with_a_reason(void **state)
 {
     (void)state;
@@ -597,7 +570,6 @@ int main(void)
         cmocka_unit_test(sum_squares_adds_all),
         cmocka_unit_test(adamw_follows_the_paper),
         cmocka_unit_test(devices_are_named_and_refused_by_name),
-        cmocka_unit_test(discarded_memory_serves_again),
         cmocka_unit_test(memory_is_aligned_zeroed_and_refused_with_a_reason),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

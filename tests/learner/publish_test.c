@@ -328,7 +328,7 @@ static void a_full_disk_is_reported_and_serving_goes_on(void **state)
     assert_int_equal(read_back(f, 0, 2), ERR_OK);
 }
 
-static void buffers_are_bounded(void **state)
+static void buffers_are_bounded_and_reused(void **state)
 {
     struct fixture *f = *state;
     for (uint64_t v = 1; v <= 50; v++) {
@@ -337,14 +337,14 @@ static void buffers_are_bounded(void **state)
     }
 }
 
-// Weights are served from the page cache once they are a file.
+// Weights are served from the page cache once they are a file: one buffer goes round.
 static void a_version_that_is_a_file_leaves_memory(void **state)
 {
     struct fixture *f = *state;
     for (uint64_t v = 1; v <= 5; v++) {
         add(f, v);
         flush(f);
-        assert_int_equal(publish_memory(f->p), 0);
+        assert_true(publish_memory(f->p) <= BLOB);    // the spare
         assert_int_equal(read_back(f, 0, v), ERR_OK);
     }
 }
@@ -401,7 +401,7 @@ int main(void)
         CLAIM(a_damaged_file_is_not_served),
         CLAIM(forgotten_versions_are_gone),
         CLAIM(a_full_disk_is_reported_and_serving_goes_on),
-        CLAIM(buffers_are_bounded),
+        CLAIM(buffers_are_bounded_and_reused),
         CLAIM(a_version_that_is_a_file_leaves_memory),
         CLAIM(readers_and_publisher_do_not_disturb_each_other),
     };
