@@ -81,21 +81,6 @@ static void pack_dy(const struct dw_args *a, size_t first, size_t end, float *to
     }
 }
 
-// Brings the part of dw that a tile will be added to nearer while the tile is computed: rows of dw
-// lie too far apart for the hardware to guess.
-static void prefetch_tile(const struct dw_args *a, size_t n, size_t k)
-{
-    size_t rows = MIN(a->N - n, (size_t)TILE_MAX_ROWS);
-    size_t cols = MIN(a->K - k, (size_t)TILE_MAX_PANELS * LANES);
-    for (size_t i = 0; i < rows; i++) {
-        const float *dw = a->dw + (n + i) * a->ldw + k;
-        for (size_t j = 0; j < cols; j += LANES) {
-            __builtin_prefetch(dw + j, 1);
-        }
-        __builtin_prefetch(dw + cols - 1, 1);    // rows need not begin with a line
-    }
-}
-
 static void add_tile(const struct dw_args *a, size_t n, size_t k, const float *tile)
 {
     size_t rows = MIN(a->N - n, (size_t)TILE_MAX_ROWS);
@@ -120,7 +105,6 @@ static void dw_task(void *arg, size_t chunk, int thread)
     pack_dy(a, first, end, dy);
     for (size_t k = 0; k < a->K; k += TILE_MAX_PANELS * LANES) {
         for (size_t n = first; n < end; n += TILE_MAX_ROWS) {
-            prefetch_tile(a, n, k);
             dw_tile(a->R, dy + (n - first) * a->R, a->panels + k * DW_ROWS, DW_ROWS * LANES, tile);
             add_tile(a, n, k, tile);
         }
