@@ -79,6 +79,7 @@ enum err cpu_device_open(const char *kind, struct pool *pool, struct device **ou
         size_t bytes;
     } scratch[] = {
         {&d->dw_panels, sizeof(float) * DW_ROWS * DW_COLS},
+        {&d->dw_blocks, sizeof(float) * threads * DW_ROWS * DW_TASK},
         {&d->stats, sizeof *d->stats * STATS_MAX},
         {&d->pieces, sizeof(float) * STATS_MAX * VOCAB_PIECES},
         {&d->logits, sizeof(float) * threads * HEAD_TASK_ROWS * VOCAB_BLOCK},
@@ -102,6 +103,7 @@ void cpu_device_close(struct device *d)
 {
     struct cpu_device *c = d->state;
     cpu_release(d, c->dw_panels);
+    cpu_release(d, c->dw_blocks);
     cpu_release(d, c->stats);
     cpu_release(d, c->pieces);
     cpu_release(d, c->logits);

@@ -1,30 +1,36 @@
 // gemm_dw.c: dw (N, K) += dy^T x, the weight gradients: a third of the work of training.
 //
 // The reduction runs over rows, so both operands are read across their rows; they are copied first
-// into the shapes the tile wants. Rows are taken 256 at a time and columns of x 512 at a time:
-//   1. x (256, 512) -> 32 panels of 16 columns, each (256, 16): 16 KB that stay in L1
-//   2. a task owns 48 rows of dw: copies its 48 columns of dy -> blocks (256, rows of a tile), then
-//      runs tile by tile over the panels
-// An element of dw gets, per 256 rows, one chain of fmaf from 0 added to it; who computes it has no
-// influence on that order.
+// into the shapes the tile wants. A pass takes up to 1024 rows and 768 columns of x:
+//   1. x -> panels of 16 columns, each (rows, 16)
+//   2. a task owns 48 rows of dw: copies its 48 columns of dy -> blocks (rows, rows of a tile), then
+//      takes panel by panel. A panel is walked 256 rows at a time, 16 KB that stay in L1 while the
+//      blocks pass by; the sums (48, 16) stay there too and reach dw, which lies in memory, once.
+// An element of dw gets, per pass, the sum of one chain of fmaf from 0 per 256 rows; who computes it
+// has no influence on that order.
 
 #include "kernels/cpu/ops.h"
 #include "kernels/cpu/tile.h"
 
-enum { DW_BLOCK = 48 };    // rows of dw per task: a multiple of every tile height
+enum {
+    DW_STRETCH = 256,    // rows of a chain
+    DW_AHEAD = 8,        // rows of dy fetched ahead of their copying
+    PANEL_COLS = TILE_MAX_PANELS * LANES,
+};
 
 struct dw_args {
     size_t R, N, K, ldy, ldx;    // R rows and K columns of this pass
     size_t ldw;
     const float *dy, *x;
     float *dw;
-    float *panels;
+    float *panels, *blocks;
 };
 
 // clang-format off
 #define STEP(r, panels) JOIN(TILE_STEP_, panels)(r, y[r], x)
 #define X_LOAD(p) const v16 x##p = v16_load(x + p * panel);
-#define STORE(r, p) v16_store(out + r * LANES * TILE_MAX_PANELS + p * LANES, c##r##_##p);
+#define STORE(r, p) { float *s = sums + r * PANEL_COLS + p * LANES;                                \
+                      v16_store(s, first ? c##r##_##p : v16_add(v16_load(s), c##r##_##p)); }
 // clang-format on
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
@@ -32,9 +38,9 @@ struct dw_args {
 #define OVER_PANELS JOIN(OVER_, TILE_MAX_PANELS)
 #define PANELS JOIN(PANELS_, TILE_MAX_PANELS)
 
-// out (rows of a tile, panels * 16) = the chains over R rows. x: panels `panel` floats apart; y (R,
-// rows of a tile).
-static void dw_tile(size_t R, const float *y, const float *x, size_t panel, float *out)
+// sums (rows of a tile, panels * 16) =, or +=, the chains over R rows. x: panels `panel` floats
+// apart; y (R, rows of a tile).
+static void dw_tile(size_t R, const float *y, const float *x, size_t panel, bool first, float *sums)
 {
     OVER_PANELS(ROWS_EACH, TILE_DECLARE)
     for (size_t r = 0; r < R; r++) {
@@ -68,12 +74,27 @@ static void pack_row(float *to, const float *from, size_t n)
     memcpy(to, from, n * sizeof *to);
 }
 
-// Columns first..first+47 of dy as blocks (R, TILE_MAX_ROWS), zeros past N up to the end of a
+// Brings n floats of each of the rows first .. last - 1 nearer, a line at a time: rows lie too far
+// apart for the hardware to guess.
+static inline void prefetch_rows(const float *from, size_t ld, size_t first, size_t last, size_t n)
+{
+    for (size_t i = first; i < last; i++) {
+        for (size_t j = 0; j < n; j += LANES) {
+            __builtin_prefetch(from + i * ld + j);
+        }
+        __builtin_prefetch(from + i * ld + n - 1);    // rows need not begin with a line
+    }
+}
+
+// Columns first..end-1 of dy as blocks (R, TILE_MAX_ROWS), zeros past N up to the end of a
 // block. Row by row, so that each line of dy is fetched once.
 static void pack_dy(const struct dw_args *a, size_t first, size_t end, float *to)
 {
     for (size_t r = 0; r < a->R; r++) {
         const float *from = a->dy + r * a->ldy;
+        if (r + DW_AHEAD < a->R) {
+            prefetch_rows(from + first, a->ldy, DW_AHEAD, DW_AHEAD + 1, end - first);
+        }
         for (size_t n = first; n < end; n += TILE_MAX_ROWS) {
             pack_row(to + (n - first) * a->R + r * TILE_MAX_ROWS, from + n,
                      MIN(end - n, (size_t)TILE_MAX_ROWS));
@@ -81,33 +102,41 @@ static void pack_dy(const struct dw_args *a, size_t first, size_t end, float *to
     }
 }
 
-static void add_tile(const struct dw_args *a, size_t n, size_t k, const float *tile)
+// dw (n rows, m <= PANEL_COLS columns) += sums
+static void add_sums(float *dw, size_t ldw, size_t n, size_t m, const float *sums)
 {
-    size_t rows = MIN(a->N - n, (size_t)TILE_MAX_ROWS);
-    size_t cols = MIN(a->K - k, (size_t)TILE_MAX_PANELS * LANES);
-    for (size_t i = 0; i < rows; i++) {
-        float *dw = a->dw + (n + i) * a->ldw + k;
-        for (size_t j = 0; j < cols; j += LANES) {
-            size_t m = MIN(cols - j, (size_t)LANES);
-            v16 c = v16_load(tile + i * LANES * TILE_MAX_PANELS + j);
-            v16_store_n(dw + j, v16_add(v16_load_n(dw + j, m), c), m);
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j < m; j += LANES) {
+            size_t part = MIN(m - j, (size_t)LANES);
+            v16 c = v16_load(sums + i * PANEL_COLS + j);
+            float *at = dw + i * ldw + j;
+            v16_store_n(at, v16_add(v16_load_n(at, part), c), part);
         }
     }
 }
 
 static void dw_task(void *arg, size_t chunk, int thread)
 {
-    (void)thread;
     const struct dw_args *a = arg;
-    float dy[DW_ROWS * DW_BLOCK];
-    float tile[TILE_MAX_ROWS * TILE_MAX_PANELS * LANES];
-    size_t first = chunk * DW_BLOCK, end = MIN(a->N, first + DW_BLOCK);
+    float sums[DW_TASK * PANEL_COLS];
+    float *dy = a->blocks + (size_t)thread * DW_ROWS * DW_TASK;
+    size_t first = chunk * DW_TASK, end = MIN(a->N, first + DW_TASK), n = end - first;
     pack_dy(a, first, end, dy);
-    for (size_t k = 0; k < a->K; k += TILE_MAX_PANELS * LANES) {
-        for (size_t n = first; n < end; n += TILE_MAX_ROWS) {
-            dw_tile(a->R, dy + (n - first) * a->R, a->panels + k * DW_ROWS, DW_ROWS * LANES, tile);
-            add_tile(a, n, k, tile);
+    for (size_t k = 0; k < a->K; k += PANEL_COLS) {
+        float *dw = a->dw + first * a->ldw + k;
+        size_t cols = MIN(a->K - k, (size_t)PANEL_COLS);
+        const float *x = a->panels + k * DW_ROWS;
+        for (size_t r = 0; r < a->R; r += DW_STRETCH) {
+            size_t rows = MIN(a->R - r, (size_t)DW_STRETCH);
+            for (size_t i = 0; i < n; i += TILE_MAX_ROWS) {
+                if (r + rows == a->R) {
+                    prefetch_rows(dw, a->ldw, i, MIN(n, i + TILE_MAX_ROWS), cols);
+                }
+                dw_tile(rows, dy + i * a->R + r * TILE_MAX_ROWS, x + r * LANES, DW_ROWS * LANES,
+                        r == 0, sums + i * PANEL_COLS);
+            }
         }
+        add_sums(dw, a->ldw, n, cols, sums);
     }
 }
 
@@ -123,8 +152,9 @@ void OP(gemm_dw)(struct device *d, size_t R, size_t N, size_t K, const float *dy
             a.x = x + r * ldx + k;
             a.dw = dw + k;
             a.panels = ((struct cpu_device *)d)->dw_panels;
+            a.blocks = ((struct cpu_device *)d)->dw_blocks;
             cpu_run(d, cpu_div_up(a.K, LANES), pack_x_task, &a);
-            cpu_run(d, cpu_div_up(N, (size_t)DW_BLOCK), dw_task, &a);
+            cpu_run(d, cpu_div_up(N, (size_t)DW_TASK), dw_task, &a);
         }
     }
 }

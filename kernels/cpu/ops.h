@@ -24,8 +24,9 @@ extern const struct device_ops cpu_avx512_table;
 #endif
 
 enum {
-    DW_ROWS = 256,    // gemm_dw: rows per pass; a packed panel of 256 x 16 floats stays in L1
-    DW_COLS = 512,    // gemm_dw: columns of x packed at a time
+    DW_ROWS = 1024,    // gemm_dw: rows of a pass, columns of x in it,
+    DW_COLS = 768,
+    DW_TASK = 48,    // and rows of dw in a task: a multiple of every tile height
     VOCAB_BLOCK = 1024,
     VOCAB_PIECE = 64,
     VOCAB_PIECES = VOCAB_BLOCK / VOCAB_PIECE,
@@ -47,6 +48,7 @@ struct cpu_device {
     struct device base;
     const char *isa;
     float *dw_panels;             // DW_ROWS * DW_COLS
+    float *dw_blocks;             // threads * DW_ROWS * DW_TASK
     struct vocab_stats *stats;    // STATS_MAX
     float *pieces;                // STATS_MAX * VOCAB_PIECES
     float *logits;                // threads * HEAD_TASK_ROWS * VOCAB_BLOCK
