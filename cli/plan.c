@@ -118,11 +118,11 @@ static const char *fits(double mib, bool together)
 enum err plan_memory(const struct conf *c, const struct model_config *m, struct buf *out)
 {
     enum dtype t = c->dtype == CONF_DTYPE_BF16 ? DTYPE_BF16 : DTYPE_F32;
-    size_t f32 = weights_blob_bytes(m, DTYPE_F32), blob = weights_blob_bytes(m, t);
+    size_t f32 = weights_blob_bytes(m, DTYPE_F32), copy = trainer_copy_memory(m, c);
     bool shared = c->slab == CONF_SLAB_AUTO;    // two slabs, the learner's own weights in one
     size_t packed = weights_memory(m, t) + (shared ? weights_panel_bytes(NULL, m, t) : 0),
            reference = c->kl_beta > 0 ? weights_memory(m, t) : 0;
-    size_t learner = trainer_memory(m, c), state = 4 * f32 + 2 * blob + packed + reference;
+    size_t learner = trainer_memory(m, c), state = 4 * f32 + copy + packed + reference;
     struct model_limits al = {.max_rows = (size_t)(c->actor_slots + c->actor_prefill_rows),
                               .max_index = (size_t)(c->actor_slots + c->actor_prefill_rows) *
                                            (size_t)m->max_positions,
@@ -135,19 +135,23 @@ enum err plan_memory(const struct conf *c, const struct model_config *m, struct 
     double total = MIB(learner + PROCESS_BYTES) + (double)c->actor_count * MIB(actor) +
                    (double)c->verifier_count * MIB(verifier);
     // A GPU takes over what is computed with; what is published stays on the host.
-    double gpu = strcmp(c->learner_device, "cuda") != 0 ? 0 : MIB(learner - 2 * blob);
+    double gpu = strcmp(c->learner_device, "cuda") != 0 ? 0 : MIB(learner - copy);
     gpu += strcmp(c->actor_device, "cuda") != 0
                ? 0
                : (double)c->actor_count * MIB(actor - PROCESS_BYTES);
-    enum err e = buf_printf(
-        out,
-        "\nmemory    MiB\n"
-        "learner   %8.0f   masters %.0f, gradients %.0f, moments %.0f, published weights %.0f,\n"
-        "                     training weights %.0f%s%s, activations %.0f%s\n",
-        MIB(learner + PROCESS_BYTES), MIB(f32), MIB(f32), MIB(2 * f32), MIB(2 * blob), MIB(packed),
-        shared ? " (shared with actors)" : "",
-        reference ? " (and the initial policy for kl_beta)" : "",
-        MIB(learner > state ? learner - state : 0), fits(MIB(learner + PROCESS_BYTES), false));
+    char published[48] = "";
+    if (copy > 0) {
+        (void)snprintf(published, sizeof published, " published weights %.0f,", MIB(copy));
+    }
+    enum err e = buf_printf(out,
+                            "\nmemory    MiB\n"
+                            "learner   %8.0f   masters %.0f, gradients %.0f, moments %.0f,%s\n"
+                            "                     training weights %.0f%s%s, activations %.0f%s\n",
+                            MIB(learner + PROCESS_BYTES), MIB(f32), MIB(f32), MIB(2 * f32),
+                            published, MIB(packed), shared ? " (shared with actors)" : "",
+                            reference ? " (and the initial policy for kl_beta)" : "",
+                            MIB(learner > state ? learner - state : 0),
+                            fits(MIB(learner + PROCESS_BYTES), false));
     e = e ? e
           : buf_printf(out,
                        "actor     %8.0f   weights %.0f (%s), KV cache %.0f, "

@@ -3,13 +3,12 @@
 //   norm   = sqrt(sum over tensors of sum g^2)           scale = min(1, clip / (norm + 1e-6))
 //   AdamW  on g * scale, per tensor; decay on matrices   blob  = round(masters)
 //
-// The update runs in pieces of 1 Mi elements: a piece is updated, its rounded copy lands in the host
-// buffer that will be published (where device memory is not host memory, by way of a small stage on
-// the device), and whoever packs it is told. So no second copy of the model exists on the device,
-// and every element is touched once while it is in cache. AdamW is element-wise; cutting it in
-// pieces changes no bit.
+// The update runs in pieces of 1 Mi elements: a piece is updated, and its rounded values go to a
+// small stage and from there to whoever packs them (where device memory is not host memory, by way
+// of a copy of the whole on the host). So every element is touched once while it is in cache. AdamW
+// is element-wise; cutting it in pieces changes no bit.
 //
-// For a model of 135 million parameters: masters, m and v 0.54 GB each, blob (bf16) 0.27 GB.
+// For a model of 135 million parameters: masters, m and v 0.54 GB each, the copy (bf16) 0.27 GB.
 
 #include "learner/optim.h"
 
@@ -71,18 +70,18 @@ bool optim_decays(const struct param *p)
     return p->rows > 1;
 }
 
-static void tell(const struct optim_sink *sink, size_t bytes)
+static void tell(const struct optim_sink *sink, const void *bytes, size_t n)
 {
     if (sink) {
-        sink->ready(sink->arg, bytes);
+        sink->piece(sink->arg, bytes, n);
     }
 }
 
 void optim_step(struct optim *o, const struct train_hyper *h, double grad_scale, float *masters,
-                const float *grads, enum dtype t, void *blob, const struct optim_sink *sink)
+                const float *grads, enum dtype t, void *copy, const struct optim_sink *sink)
 {
-    CHECK(o->m && o->v);
     struct device *d = o->device;
+    CHECK(o->m && o->v && (d->ops->unified || copy || !sink));
     o->steps++;
     struct adamw a = {
         .lr = (float)h->lr,
@@ -98,18 +97,18 @@ void optim_step(struct optim *o, const struct train_hyper *h, double grad_scale,
         a.weight_decay = optim_decays(p) ? (float)h->weight_decay : 0;
         for (size_t done = 0; done < p->count; done += PIECE) {
             size_t n = MIN(p->count - done, (size_t)PIECE), at = p->offset + done;
-            char *to = (char *)blob + at * dtype_size(t);
+            void *to = copy ? (char *)copy + at * dtype_size(t) : o->stage;
             void *rounded = d->ops->unified ? to : o->stage;
             d->ops->adamw(d, n, &a, masters + at, o->m + at, o->v + at, grads + at, t, rounded);
             if (rounded != to) {
                 d->ops->download(d, to, rounded, n * dtype_size(t));
             }
-            tell(sink, (at + n) * dtype_size(t));
+            tell(sink, to, n * dtype_size(t));
         }
     }
 }
 
-// ---- rounding alone, on the host: at start and after a checkpoint is loaded
+// ---- rounding alone, on the host
 
 struct round_job {
     const float *from;
@@ -119,36 +118,77 @@ struct round_job {
 
 enum { ROUND_CHUNK = 1 << 16 };
 
+static void round_values(const float *from, uint16_t *to, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        to[i] = bf16_from_f32(from[i]);
+    }
+}
+
 static void round_chunk(void *arg, size_t chunk, int thread)
 {
     (void)thread;
     const struct round_job *j = arg;
-    size_t end = MIN((chunk + 1) * ROUND_CHUNK, j->n);
-    for (size_t i = chunk * ROUND_CHUNK; i < end; i++) {
-        j->to[i] = bf16_from_f32(j->from[i]);
-    }
+    size_t first = chunk * ROUND_CHUNK;
+    round_values(j->from + first, j->to + first, MIN(j->n - first, (size_t)ROUND_CHUNK));
 }
 
-enum err optim_round(const struct optim *o, const float *masters, enum dtype t, void *blob,
-                     const struct optim_sink *sink, struct why *why)
+// n masters from `at` on, rounded, to `to` (host). host: room for as many, where device memory is
+// not host memory.
+static void round_piece(const struct optim *o, const float *masters, size_t at, size_t n,
+                        enum dtype t, float *host, void *to)
 {
     struct device *d = o->device;
-    size_t total = o->params->total;
     if (t == DTYPE_F32) {
-        d->ops->download(d, blob, masters, total * sizeof(float));
-        tell(sink, total * sizeof(float));
-        return ERR_OK;
+        d->ops->download(d, to, masters + at, n * sizeof(float));
+        return;
     }
-    float *host = malloc(PIECE * sizeof *host);
-    if (!host) {
+    struct round_job j = {masters + at, to, n};
+    if (!d->ops->unified) {
+        d->ops->download(d, host, masters + at, n * sizeof(float));
+        j.from = host;
+    }
+    pool_run(d->pool, (n + ROUND_CHUNK - 1) / ROUND_CHUNK, round_chunk, &j);
+}
+
+enum err optim_round(const struct optim *o, const float *masters, enum dtype t, void *copy,
+                     const struct optim_sink *sink, struct why *why)
+{
+    size_t total = o->params->total, size = dtype_size(t);
+    bool unified = o->device->ops->unified;
+    float *host = unified ? NULL : malloc(PIECE * sizeof *host);
+    char *piece = copy || unified ? NULL : malloc(PIECE * size);
+    if (!unified && (!host || (!copy && !piece))) {
+        free(host);
+        free(piece);
         return why_set(why, ERR_NOMEM, "rounding the weights: out of memory");
     }
     for (size_t at = 0; at < total; at += PIECE) {
-        struct round_job j = {host, (uint16_t *)blob + at, MIN(total - at, (size_t)PIECE)};
-        d->ops->download(d, host, masters + at, j.n * sizeof *host);
-        pool_run(d->pool, (j.n + ROUND_CHUNK - 1) / ROUND_CHUNK, round_chunk, &j);
-        tell(sink, (at + j.n) * sizeof(uint16_t));
+        size_t n = MIN(total - at, (size_t)PIECE);
+        void *to = copy ? (char *)copy + at * size : unified ? o->stage : piece;
+        round_piece(o, masters, at, n, t, host, to);
+        tell(sink, to, n * size);
     }
     free(host);
+    free(piece);
     return ERR_OK;
+}
+
+void optim_copy_rounded(const float *masters, enum dtype t, uint64_t offset, size_t n, void *out)
+{
+    if (t == DTYPE_F32) {
+        memcpy(out, (const char *)masters + offset, n);
+        return;
+    }
+    uint16_t values[4096];
+    char *to = out;
+    while (n > 0) {
+        size_t first = (size_t)(offset / sizeof *values), skip = (size_t)(offset % sizeof *values);
+        size_t some = MIN(n, sizeof values - skip);
+        round_values(masters + first, values, (skip + some + 1) / sizeof *values);
+        memcpy(to, (const char *)values + skip, some);
+        to += some;
+        offset += some;
+        n -= some;
+    }
 }

@@ -16,7 +16,7 @@ struct optim {
     const struct param_table *params;    // borrowed
     // First and second moments, device, params->total each; NULL until the first step.
     float *m, *v;
-    void *stage;       // device: rounded values on their way to the host
+    void *stage;       // device: a piece of rounded values
     uint64_t steps;    // AdamW updates done, for the bias correction
 };
 
@@ -34,20 +34,25 @@ double optim_clip_scale(double norm, double max_norm);
 // Weight decay applies to matrices only, not to norms.
 bool optim_decays(const struct param *p);
 
-// Told after every piece how many bytes of the blob, from its start, are final: who reads them now
-// finds them in cache.
+// Given the rounded masters piece by piece, in order: n bytes on the host, in cache, for the time of
+// the call.
 struct optim_sink {
-    void (*ready)(void *arg, size_t bytes);
+    void (*piece)(void *arg, const void *bytes, size_t n);
     void *arg;
 };
 
 // One AdamW update (Loshchilov & Hutter 2019) of masters (device, f32) from grads (device) times
-// grad_scale; blob (host, params->total values of type t) = the rounded masters. sink may be NULL.
-// optim_reserve has succeeded before: this cannot fail half-way.
+// grad_scale. The masters rounded to t go to copy (host, params->total values) and to sink; either
+// may be NULL. optim_reserve has succeeded before: this cannot fail half-way. Where device memory is
+// not host memory and a sink is given there must be a copy.
 void optim_step(struct optim *o, const struct train_hyper *h, double grad_scale, float *masters,
-                const float *grads, enum dtype t, void *blob, const struct optim_sink *sink);
-// blob (host) = masters (device) rounded to nearest even. The same bits as optim_step leaves.
+                const float *grads, enum dtype t, void *copy, const struct optim_sink *sink);
+// The present masters (device) rounded to nearest even, likewise. The same bits as optim_step
+// leaves.
 MUST_CHECK enum err optim_round(const struct optim *o, const float *masters, enum dtype t,
-                                void *blob, const struct optim_sink *sink, struct why *why);
+                                void *copy, const struct optim_sink *sink, struct why *why);
+// n bytes, from byte `offset` on, of the masters rounded to t; masters in host memory, which stand
+// still. Any thread.
+void optim_copy_rounded(const float *masters, enum dtype t, uint64_t offset, size_t n, void *out);
 
 #endif

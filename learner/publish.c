@@ -2,18 +2,16 @@
 //
 // Life of a version:
 //
-//   publish_buffer, filled by the trainer, publish_add
-//     -> served from memory, while the writer thread makes weights/v000042.safetensors of it (or
-//        fails to: logged, and memory goes on for as long as it is the newest)
-//     -> the file is there: the blob is given back, ranges are served from the file, which is in
-//        the page cache for as long as nobody else needs that memory more
+//   publish_add: a function that copies from memory of the trainer's
+//     -> served from there, while the writer thread makes weights/v000042.safetensors of it (or
+//        fails to: logged, and memory goes on until it is detached)
+//     -> the file is there: ranges are served from it, which is in the page cache for as long as
+//        nobody else needs that memory more
 //     -> no longer among the `keep` newest, and not pinned: the file is removed
 //
-// A blob is let go when its write has ended, well or, for a version that is not the newest, badly,
-// and nobody is copying from it (readers). So one buffer goes round while the disk is faster than
-// training; a second one is made when it is not, and when both are taken publish_buffer waits: that
-// is the back-pressure. The spare is kept, since faulting in 0.27 GB anew costs a tenth of a
-// second.
+// So there is no copy of a version here. Its memory, which the trainer wants back when it makes the
+// next one, is let go when the write has ended and nobody copies from it (copying); publish_detach
+// waits for that: it is the back-pressure of a disk that is slower than training.
 //
 // There is one lock. It is not held over a copy or a disk access, except by publish_forget_after,
 // which runs before a resumed run begins to serve.
@@ -26,7 +24,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
@@ -35,17 +32,19 @@
 #include "common/log.h"
 #include "learner/publish_file.h"
 
-enum { MAX_BUFFERS = 2, BUFFER_WAIT_S = 60, HUGE_PAGE = 2 << 20, WRITER_NICE = 10 };
+enum { DETACH_WAIT_S = 60, WRITER_NICE = 10 };
 
 struct entry {
     uint64_t version;
     struct hash128 hash;
     uint64_t updated_us;
-    void *blob;    // NULL = not in memory
+    publish_copy_fn *copy;    // NULL = not in memory
+    void *copy_arg;
     bool on_disk;
     bool failed;    // the last attempt to write it
     bool writing;
-    size_t readers;    // copying from blob or file
+    size_t readers;    // of memory or file,
+    size_t copying;    // of memory
     size_t pins;
 };
 
@@ -62,8 +61,6 @@ struct publish {
     struct entry *entries;     // ascending versions
     size_t n_entries, cap_entries;
     uint64_t newest;
-    void *spare;
-    size_t buffers;    // allocated, spare included
     bool writer_busy, tidy, hold, stop;
     enum err error;    // first since the last flush
     struct why error_why;
@@ -107,40 +104,22 @@ static struct entry *find_or_insert(struct publish *p, uint64_t version)
     return &p->entries[at];
 }
 
-static void release_blob(struct publish *p, void *blob)
-{
-    if (!p->spare) {
-        p->spare = blob;
-    } else {
-        free(blob);
-        p->buffers--;
-    }
-    pthread_cond_broadcast(&p->changed);
-}
-
 static bool pending(const struct entry *e)
 {
-    return e->blob && !e->on_disk && !e->failed;
-}
-
-// The file has it, or will never have it and a newer version counts.
-static bool blob_superfluous(const struct publish *p, const struct entry *e)
-{
-    return e->blob && (e->on_disk || (e->failed && e->version != p->newest));
+    return e->copy && !e->on_disk && !e->failed;
 }
 
 // Lets go of what version no longer needs; its entry may vanish.
 static void settle(struct publish *p, uint64_t version)
 {
     struct entry *e = find(p, version);
-    if (!e || e->readers || e->writing) {
+    if (!e || e->writing) {
         return;
     }
-    if (blob_superfluous(p, e)) {
-        release_blob(p, e->blob);
-        e->blob = NULL;
+    if (e->on_disk && !e->copying) {
+        e->copy = NULL;
     }
-    if (!e->blob && !e->on_disk && !e->pins) {
+    if (!e->copy && !e->on_disk && !e->pins && !e->readers) {
         size_t at = (size_t)(e - p->entries);
         p->n_entries--;
         memmove(e, e + 1, (p->n_entries - at) * sizeof *e);
@@ -153,11 +132,12 @@ static void write_one(struct publish *p, struct entry *entry)
 {
     uint64_t version = entry->version;
     struct hash128 hash = entry->hash;
-    void *blob = entry->blob;
+    publish_copy_fn *copy = entry->copy;
+    void *arg = entry->copy_arg;
     struct why why = {""};
     entry->writing = p->writer_busy = true;
     pthread_mutex_unlock(&p->lock);
-    enum err e = publish_file_write(p->dir, &p->params, p->dtype, version, hash, blob, &why);
+    enum err e = publish_file_write(p->dir, &p->params, p->dtype, version, hash, copy, arg, &why);
     if (e) {
         LOG_ERROR("WEIGHTS_WRITE", "version=%" PRIu64 " error=\"%s\"", version, why.text);
     }
@@ -182,7 +162,7 @@ static struct entry *superfluous(struct publish *p)
     size_t files = 0;
     for (size_t i = p->n_entries; i > 0; i--) {
         struct entry *e = &p->entries[i - 1];
-        if (e->on_disk && ++files > p->keep && !e->pins && !e->readers && !e->blob &&
+        if (e->on_disk && ++files > p->keep && !e->pins && !e->readers && !e->copy &&
             e->version != p->newest) {
             oldest = e;
         }
@@ -290,11 +270,7 @@ static enum err take_in_folder(struct publish *p, struct why *why)
 
 static void free_publish(struct publish *p)
 {
-    for (size_t i = 0; i < p->n_entries; i++) {
-        free(p->entries[i].blob);
-    }
     free(p->entries);
-    free(p->spare);
     free(p->params.params);
     free(p->dir);
     pthread_cond_destroy(&p->changed);
@@ -362,71 +338,56 @@ void publish_destroy(struct publish *p)
     free_publish(p);
 }
 
-// ---- buffers and new versions
+// ---- new versions
 
-// Huge pages where the system grants them: 0.27 GB are then 128 page faults and not 65,000.
-static void *allocate_blob(size_t bytes)
+// The newest version, while somebody may read what it is copied from.
+static struct entry *attached(struct publish *p)
 {
-    size_t page = bytes < HUGE_PAGE ? 64 : HUGE_PAGE;
-    void *blob = aligned_alloc(page, (bytes + page - 1) / page * page);
-    if (blob && page == HUGE_PAGE) {
-        (void)madvise(blob, bytes, MADV_HUGEPAGE);    // advice only
-    }
-    return blob;
+    struct entry *e = find(p, p->newest);
+    return e && (pending(e) || e->writing || e->copying) ? e : NULL;
 }
 
-static void *take_buffer(struct publish *p)
-{
-    void *blob = p->spare;
-    p->spare = NULL;
-    if (!blob && p->buffers < MAX_BUFFERS) {
-        blob = allocate_blob(p->bytes);
-        p->buffers += blob != NULL;
-    }
-    return blob;
-}
-
-enum err publish_buffer(struct publish *p, void **blob, size_t *bytes, struct why *why)
+// Under the lock, which it gives up meanwhile.
+static enum err detach(struct publish *p, struct why *why)
 {
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += BUFFER_WAIT_S;
-    enum err e = ERR_OK;
-    void *b = NULL;
-    pthread_mutex_lock(&p->lock);
-    while (!e && (b = take_buffer(p)) == NULL) {
-        if (p->buffers < MAX_BUFFERS) {
-            e = why_set(why, ERR_NOMEM, "no memory for %zu bytes of weights", p->bytes);
-        } else if (pthread_cond_timedwait(&p->changed, &p->lock, &until) == ETIMEDOUT) {
-            e = why_set(why, ERR_TIMEOUT, "%s: the disk did not take a version in %d s", p->dir,
-                        BUFFER_WAIT_S);
+    until.tv_sec += DETACH_WAIT_S;
+    while (attached(p)) {
+        if (pthread_cond_timedwait(&p->changed, &p->lock, &until) == ETIMEDOUT && attached(p)) {
+            return why_set(why, ERR_TIMEOUT,
+                           "%s: the disk did not take version %" PRIu64 " in %d s", p->dir,
+                           p->newest, DETACH_WAIT_S);
         }
     }
-    pthread_mutex_unlock(&p->lock);
-    if (!e) {
-        *blob = b;
-        *bytes = p->bytes;
+    struct entry *e = find(p, p->newest);
+    if (e && e->copy) {
+        e->copy = NULL;
+        settle(p, p->newest);
     }
+    return ERR_OK;
+}
+
+enum err publish_detach(struct publish *p, struct why *why)
+{
+    pthread_mutex_lock(&p->lock);
+    enum err e = detach(p, why);
+    pthread_mutex_unlock(&p->lock);
     return e;
 }
 
-void publish_cancel(struct publish *p, void *blob)
-{
-    if (blob) {
-        pthread_mutex_lock(&p->lock);
-        release_blob(p, blob);
-        pthread_mutex_unlock(&p->lock);
-    }
-}
-
-// Under the lock. What was newest is let go, and tried again if its write had failed.
-static enum err add_version(struct publish *p, const struct publish_version *v, void *blob,
-                            struct why *why)
+// Under the lock.
+static enum err add_version(struct publish *p, const struct publish_version *v,
+                            publish_copy_fn *copy, void *arg, struct why *why)
 {
     uint64_t version = v->version;
     if (version <= p->newest) {
         return why_set(why, ERR_INVALID, "version %" PRIu64 " published after %" PRIu64, version,
                        p->newest);
+    }
+    enum err err = detach(p, why);
+    if (err) {
+        return err;
     }
     struct entry *e = find_or_insert(p, version);
     if (!e) {
@@ -435,25 +396,20 @@ static enum err add_version(struct publish *p, const struct publish_version *v, 
     e->on_disk = e->on_disk && hash_equal(e->hash, v->hash);
     e->hash = v->hash;
     e->updated_us = v->updated_us;
-    e->blob = blob;
+    e->copy = copy;
+    e->copy_arg = arg;
     e->failed = false;
-    uint64_t former = p->newest;
     p->newest = version;
-    struct entry *before = find(p, former);
-    if (before && before->failed) {
-        before->failed = false;
-    }
-    settle(p, former);
     settle(p, version);    // a former run may have left its file
     pthread_cond_broadcast(&p->changed);
     return ERR_OK;
 }
 
-enum err publish_add(struct publish *p, const struct publish_version *v, void *blob,
-                     struct why *why)
+enum err publish_add(struct publish *p, const struct publish_version *v, publish_copy_fn *copy,
+                     void *arg, struct why *why)
 {
     pthread_mutex_lock(&p->lock);
-    enum err e = add_version(p, v, blob, why);
+    enum err e = add_version(p, v, copy, arg, why);
     pthread_mutex_unlock(&p->lock);
     if (!e && p->news) {
         p->news(p->news_arg, v->version);
@@ -477,7 +433,7 @@ static struct entry *find_served(struct publish *p, uint64_t version, struct pub
 {
     version = version ? version : p->newest;
     struct entry *e = version ? find(p, version) : NULL;
-    if (!e || (!e->blob && !e->on_disk)) {
+    if (!e || (!e->copy && !e->on_disk)) {
         (void)why_set(why, ERR_NOT_FOUND, "version %" PRIu64 " is gone", version);
         return NULL;
     }
@@ -504,22 +460,26 @@ enum err publish_read(struct publish *p, uint64_t version, uint64_t offset, size
         return ERR_NOT_FOUND;
     }
     version = entry->version;
-    const char *blob = entry->blob;
+    publish_copy_fn *copy = entry->on_disk ? NULL : entry->copy;
+    void *arg = entry->copy_arg;
     entry->readers++;
+    entry->copying += copy != NULL;
     pthread_mutex_unlock(&p->lock);
 
     size_t n = offset < p->bytes ? (size_t)MIN((uint64_t)max, p->bytes - offset) : 0;
     enum err e = ERR_OK;
-    if (n && blob) {
-        memcpy(out, blob + offset, n);
+    if (n && copy) {
+        copy(arg, offset, n, out);
     } else if (n) {
         e = publish_file_read(p->dir, version, p->bytes, offset, out, n, why);
     }
 
     pthread_mutex_lock(&p->lock);
-    find(p, version)->readers--;
+    entry = find(p, version);
+    entry->readers--;
+    entry->copying -= copy != NULL;
     settle(p, version);
-    if (!blob) {
+    if (!copy) {
         p->tidy = p->newest != 0;    // it may have outlived its turn while it was read
     }
     pthread_cond_broadcast(&p->changed);
@@ -590,10 +550,7 @@ static void forget(struct publish *p, struct entry *e)
                  path ? strerror(errno) : "out of memory");
     }
     free(path);
-    if (e->blob) {
-        release_blob(p, e->blob);
-        e->blob = NULL;
-    }
+    e->copy = NULL;
     e->on_disk = false;
     settle(p, e->version);
 }
@@ -616,10 +573,12 @@ void publish_forget_after(struct publish *p, uint64_t newest)
     pthread_mutex_unlock(&p->lock);
 }
 
-size_t publish_memory(struct publish *p)
+enum err publish_map(struct publish *p, struct fs_map *map, const void **blob, struct why *why)
 {
-    pthread_mutex_lock(&p->lock);
-    size_t bytes = p->buffers * p->bytes;
-    pthread_mutex_unlock(&p->lock);
-    return bytes;
+    enum err e = publish_flush(p, why);
+    uint64_t version = publish_newest(p);
+    if (!e && version == 0) {
+        return why_set(why, ERR_NOT_FOUND, "%s: no weights yet", p->dir);
+    }
+    return e ? e : publish_file_map(p->dir, version, p->bytes, map, blob, why);
 }

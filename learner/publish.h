@@ -1,5 +1,6 @@
-// publish.h: the versions that actors can fetch. A new one is in memory until it is a file; the
-// `keep` newest versions, and every pinned one, are files weights/v%06llu.safetensors.
+// publish.h: the versions that actors can fetch. A new one is served from memory of its maker's until
+// it is a file; the `keep` newest versions, and every pinned one, are files
+// weights/v%06llu.safetensors.
 //
 // publish_add is called by the compute thread and returns as soon as the version can be served; a
 // writer thread of its own puts the file on disk. All functions are thread-safe.
@@ -9,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/fs.h"
 #include "common/hash.h"
 #include "model/config.h"
 
@@ -23,19 +25,23 @@ MUST_CHECK enum err publish_create(const char *weights_dir, const struct param_t
                                    enum dtype t, size_t keep, publish_news_fn *news, void *arg,
                                    struct publish **out, struct why *why);
 void publish_destroy(struct publish *p);    // waits for the writer; NULL is fine
-// A buffer of blob size to fill; then publish_add hands it over (or publish_cancel gives it back).
-// At most two buffers exist: waits for the writer if it is behind, ERR_TIMEOUT after a minute.
-MUST_CHECK enum err publish_buffer(struct publish *p, void **blob, size_t *bytes, struct why *why);
-void publish_cancel(struct publish *p, void *blob);    // NULL is fine
 struct publish_version {
     uint64_t version, bytes;
     struct hash128 hash;
     uint64_t updated_us;    // wall clock: the optimiser was done with it; 0 = not known
 };
 
-// v->bytes is not read; v->version > publish_newest. On failure the caller still owns the blob.
-MUST_CHECK enum err publish_add(struct publish *p, const struct publish_version *v, void *blob,
-                                struct why *why);
+// Gives n bytes of a version's blob from `offset` on, which stay as they are until publish_detach.
+// Called by any thread, several at once.
+typedef void publish_copy_fn(void *arg, uint64_t offset, size_t n, void *out);
+
+// v->bytes is not read; v->version > publish_newest. The version before is detached.
+MUST_CHECK enum err publish_add(struct publish *p, const struct publish_version *v,
+                                publish_copy_fn *copy, void *arg, struct why *why);
+// What the newest version is copied from is about to change: waits until that is a file and nobody
+// copies any more, ERR_TIMEOUT after a minute. A version that the disk refused cannot be served
+// afterwards.
+MUST_CHECK enum err publish_detach(struct publish *p, struct why *why);
 uint64_t publish_newest(struct publish *p);    // 0 = none yet
 // version 0 = newest. ERR_NOT_FOUND: gone (take the newest).
 MUST_CHECK enum err publish_find(struct publish *p, uint64_t version, struct publish_version *found,
@@ -52,12 +58,13 @@ void publish_unpin(struct publish *p, uint64_t version);
 // what its live samples name: recovery publishes before that. Not held at first.
 void publish_hold(struct publish *p, bool hold);
 // Blocks until every version added so far is on disk (or failed to be: the first error since the
-// last flush is returned; serving from memory goes on, and the next version tries again).
+// last flush is returned; serving from memory goes on until publish_detach).
 MUST_CHECK enum err publish_flush(struct publish *p, struct why *why);
 // Versions above `newest` are removed, memory and disk, pinned or not: the resume rolled back to
 // `newest`.
 void publish_forget_after(struct publish *p, uint64_t newest);
-// Bytes of the buffers held now, for memory reports.
-size_t publish_memory(struct publish *p);
+// The file of the newest version, mapped: *blob in it, until fs_map_close. Flushes first.
+MUST_CHECK enum err publish_map(struct publish *p, struct fs_map *map, const void **blob,
+                                struct why *why);
 
 #endif

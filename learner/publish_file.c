@@ -27,7 +27,7 @@ char *publish_file_path(const char *dir, uint64_t version)
 }
 
 enum err publish_file_write(const char *dir, const struct param_table *params, enum dtype t,
-                            uint64_t version, struct hash128 hash, const void *blob,
+                            uint64_t version, struct hash128 hash, publish_copy_fn *copy, void *arg,
                             struct why *why)
 {
     char number[24], hex[HASH_HEX_LEN + 1];
@@ -35,7 +35,7 @@ enum err publish_file_write(const char *dir, const struct param_table *params, e
     hash_hex(hash, hex);
     const char *const metadata[] = {"version", number, "weights_hash", hex, NULL};
     char *path = publish_file_path(dir, version);
-    enum err e = path ? safetensors_write_flat(path, params, t, blob, metadata, why)
+    enum err e = path ? safetensors_write_stream(path, params, t, copy, arg, metadata, why)
                       : why_set(why, ERR_NOMEM, "out of memory");
     free(path);
     return e;
@@ -93,6 +93,28 @@ enum err publish_file_hash(const char *path, size_t blob_bytes, struct hash128 *
     json_decref(header);
     fs_map_close(&map);
     return e;
+}
+
+enum err publish_file_map(const char *dir, uint64_t version, size_t blob_bytes, struct fs_map *map,
+                          const void **blob, struct why *why)
+{
+    struct fs_map m = {0};
+    uint64_t before = 0;
+    char *path = publish_file_path(dir, version);
+    enum err e = path ? fs_map_open(path, &m, why)
+                      : why_set(why, ERR_NOMEM, "version %" PRIu64 ": out of memory", version);
+    if (!e && m.len < 8) {
+        e = why_set(why, ERR_CORRUPT, "%s: %zu bytes, expected a header", path, m.len);
+    }
+    e = e ? e : header_bytes(blob_bytes, path, m.data, m.len, &before, why);
+    free(path);
+    if (e) {
+        fs_map_close(&m);
+        return e;
+    }
+    *map = m;
+    *blob = m.data + before;
+    return ERR_OK;
 }
 
 static enum err pread_all(int fd, const char *path, void *out, size_t n, uint64_t at,

@@ -62,27 +62,21 @@ static enum err begin_checkpoint(struct train_thread *t, struct job *j)
     return e;
 }
 
-// Reads the newest version into a buffer of publish: beside the state there is no room for one more
-// copy of the weights.
+// Of the newest version as it lies on disk: beside the state there is no room for one more copy of
+// the weights.
 static enum err do_export(struct train_thread *t, struct why *why)
 {
     struct run *r = t->run;
     enum dtype dt = r->conf.dtype == CONF_DTYPE_BF16 ? DTYPE_BF16 : DTYPE_F32;
-    size_t bytes = 0, len = 0;
-    struct publish_version v;
-    void *blob = NULL;
+    struct fs_map map = {0};
+    const void *blob = NULL;
     char *dir = fs_path("%s/model", r->dir);
-    enum err e = dir ? publish_flush(r->publish, why) : why_set(why, ERR_NOMEM, "out of memory");
-    e = e ? e : publish_buffer(r->publish, &blob, &bytes, why);
-    e = e ? e : publish_read(r->publish, 0, 0, bytes, blob, &len, &v, why);
-    if (!e && len != bytes) {
-        e = why_set(why, ERR_CORRUPT, "version %llu has %zu bytes, expected %zu",
-                    (unsigned long long)v.version, len, bytes);
-    }
+    enum err e =
+        dir ? publish_map(r->publish, &map, &blob, why) : why_set(why, ERR_NOMEM, "out of memory");
     const struct export_options as_published = {
         .type = dt == DTYPE_BF16 ? "BF16" : "F32", .flat = blob, .flat_dtype = dt};
     e = e ? e : source_export(r->source, dir, &as_published, why);
-    publish_cancel(r->publish, blob);
+    fs_map_close(&map);
     free(dir);
     return e ? why_prefix(why, e, "export") : ERR_OK;
 }

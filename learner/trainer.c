@@ -3,21 +3,24 @@
 //   plan      micro-batches, the divisors, all checks                          batcher.c
 //   per micro-batch:  [log-probs of the initial policy]  forward, loss, backward   model/, loss.c
 //   update    global norm, clipping, AdamW on the f32 masters                   optim.c
-//   publish   masters rounded into a blob, the blob packed into a slab, piece by piece while they
-//             are in cache (struct draft); hash; hand-over                      publish.c, publish_slab.c
+//   publish   masters rounded and packed into a slab, piece by piece while they are in cache
+//             (struct draft); hash; hand-over                                   publish.c, publish_slab.c
 //
-// Forward and backward use the *rounded* weights, packed from the very blob that actors fetch, or
+// Forward and backward use the *rounded* weights, packed from the very bytes that actors fetch, or
 // standing in the very slab that actors map; only the optimiser sees masters. That is what makes the
 // learner's log-probs of a fresh sample equal the actor's bit for bit, which every step counts.
 //
-// Whatever can fail (bad samples, memory, cancellation, a gradient that is not finite, a buffer
-// that the disk does not free) fails before the update. After it the new version exists.
+// The bytes of a version that is not a file yet are the masters, rounded whenever they are asked
+// for: the masters stand still from one update to the next, and the update waits until the version
+// is a file. A copy of the rounded weights is kept only where the masters are not in host memory.
+//
+// Whatever can fail (bad samples, memory, cancellation, a gradient that is not finite, a disk that
+// does not take the version before) fails before the update. After it the new version exists.
 //
 // Memory that a start need not wait for is taken by the first step: activations, gradients, moments
 // and packed training weights; faulting it in takes longer than reading the model does. With 135
 // million parameters in bf16: masters 0.54 GB, gradients 0.54, moments 1.08, packed weights 0.27 in
-// each of two slabs, two blobs 0.54, and what model_memory counts: activations by train_rows, 0.06
-// for the W^T that backward reads.
+// each of two slabs, and what model_memory counts, activations by train_rows.
 //
 // Compute thread. A checkpoint is written beside it (saver.c) and only read by it: the state
 // changes in one place, the update, which waits.
@@ -55,6 +58,7 @@ struct trainer {
     struct weights *initial;    // the initial policy, when kl_beta > 0
     struct optim optim;
     float *masters;    // device, flat
+    void *copy;        // host: the rounded masters, where the device's memory is another
     struct micro_batch micro;
     struct saver saver;    // reads masters and optim; whoever changes them waits for it first
 };
@@ -81,12 +85,17 @@ static struct model_limits plan_limits(const struct model_config *m, const struc
     };
 }
 
+size_t trainer_copy_memory(const struct model_config *m, const struct conf *c)
+{
+    return strcmp(c->learner_device, "cuda") == 0 ? weights_blob_bytes(m, published_dtype(c)) : 0;
+}
+
 size_t trainer_memory(const struct model_config *m, const struct conf *c)
 {
     enum dtype t = published_dtype(c);
     struct model_limits l = plan_limits(m, c);
     size_t values = weights_blob_bytes(m, DTYPE_F32);    // masters; as much each: gradients, m, v
-    return 4 * values + 2 * weights_blob_bytes(m, t) + weights_memory(m, t) +
+    return 4 * values + trainer_copy_memory(m, c) + weights_memory(m, t) +
            (c->kl_beta != 0 ? weights_memory(m, t) : 0) +
            (c->slab == CONF_SLAB_AUTO ? weights_panel_bytes(NULL, m, t) : 0) + model_memory(m, &l);
 }
@@ -114,33 +123,30 @@ static enum err read_masters(struct trainer *t, const struct source *s, struct w
     return source_stream(s, DTYPE_F32, t->device->pool, upload_masters, &m, why);
 }
 
-// Rounds the masters into a buffer of publish.
-static enum err rounded_blob(struct trainer *t, void **blob, size_t *bytes, struct why *why)
+// Packs what comes.
+struct packing {
+    struct weights *weights;
+    enum err err;
+    struct why why;
+};
+
+static void pack_piece(void *arg, const void *bytes, size_t n)
 {
-    void *b = NULL;
-    enum err e = publish_buffer(t->publish, &b, bytes, why);
-    e = e ? e : optim_round(&t->optim, t->masters, t->dtype, b, NULL, why);
-    if (e) {
-        publish_cancel(t->publish, b);
-        return e;
-    }
-    *blob = b;
-    return ERR_OK;
+    struct packing *p = arg;
+    p->err = p->err ? p->err : weights_feed(p->weights, bytes, n, &p->why);
 }
 
 static enum err pack_from_masters(struct trainer *t, struct weights *w, struct why *why)
 {
-    void *blob = NULL;
-    size_t bytes = 0;
+    struct packing p = {.weights = w};
+    const struct optim_sink sink = {pack_piece, &p};
     struct hash128 hash;
-    enum err e = rounded_blob(t, &blob, &bytes, why);
-    if (!e) {
-        weights_begin(w);
-        e = weights_feed(w, blob, bytes, why);
-        e = e ? e : weights_end(w, &hash, why);
+    weights_begin(w);
+    enum err e = optim_round(&t->optim, t->masters, t->dtype, NULL, &sink, why);
+    if (!e && p.err) {
+        e = why_set(why, p.err, "%s", p.why.text);
     }
-    publish_cancel(t->publish, blob);
-    return e;
+    return e ? e : weights_end(w, &hash, why);
 }
 
 static enum err create_parts(struct trainer *t, const struct source *s, const struct conf *c,
@@ -152,6 +158,9 @@ static enum err create_parts(struct trainer *t, const struct source *s, const st
     void *masters = NULL;
     e = e ? e : d->ops->alloc(d, t->params.total * sizeof(float), &masters, why);
     t->masters = masters;
+    if (!e && !d->ops->unified && !(t->copy = malloc(t->params.total * dtype_size(t->dtype)))) {
+        e = why_set(why, ERR_NOMEM, "no memory for a copy of the rounded weights");
+    }
     e = e ? e : read_masters(t, s, why);
     if (!e && c->kl_beta != 0) {
         e = weights_create(d, &t->config, t->dtype, &t->initial, why);
@@ -200,9 +209,13 @@ void trainer_destroy(struct trainer *t)
         return;
     }
     saver_wait(&t->saver);
+    while (publish_detach(t->publish, NULL)) {    // the writer still reads the masters
+        LOG_WARN("WEIGHTS_WAIT", "the newest weights are not written yet");
+    }
     micro_batch_fini(&t->micro);
     t->device->ops->release(t->device, t->grads);
     t->device->ops->release(t->device, t->masters);
+    free(t->copy);
     optim_fini(&t->optim);
     weights_destroy(t->initial);
     weights_destroy(t->weights);
@@ -213,26 +226,21 @@ void trainer_destroy(struct trainer *t)
 
 // ---- a version in the making
 
-// Its blob fills from the front; panels are packed right behind.
 struct draft {
     struct trainer *trainer;
-    char *blob;    // of publish
-    size_t bytes, fed;
-    struct weights *weights;    // NULL: nothing is packed
-    struct weightslab *slab;    // where its panels stand; NULL: in its own memory
-    struct optim_sink sink;
-    enum err packing;    // not the version's failure: the next step packs again
+    struct packing packing;     // weights NULL: nothing is packed; err: the next step packs again
+    struct weightslab *slab;    // where its panels stand; NULL: in memory of the weights' own
+    struct optim_sink sink;     // NULL piece: nobody wants any
 };
 
-// Packs what has become complete.
-static void on_rounded(void *arg, size_t bytes)
+// Of publish's: the version's bytes, as long as the masters stand still.
+static void copy_version(void *arg, uint64_t offset, size_t n, void *out)
 {
-    struct draft *d = arg;
-    size_t n;
-    while (d->weights && !d->packing && (n = weights_wants(d->weights)) > 0 &&
-           d->fed + n <= bytes) {
-        d->packing = weights_feed(d->weights, d->blob + d->fed, n, NULL);
-        d->fed += n;
+    const struct trainer *t = arg;
+    if (t->copy) {
+        memcpy(out, (const char *)t->copy + offset, n);
+    } else {
+        optim_copy_rounded(t->masters, t->dtype, offset, n, out);
     }
 }
 
@@ -246,53 +254,75 @@ static enum err place_weights(struct trainer *t, struct weightslab *slab, struct
     return t->weights ? weights_place(t->weights, panels, why) : ERR_OK;
 }
 
+// Before anything of the version before is changed.
 static enum err draft_begin(struct trainer *t, struct draft *d, struct why *why)
 {
-    void *blob = NULL;
-    *d = (struct draft){.trainer = t, .sink = {on_rounded, d}};
-    enum err e = publish_buffer(t->publish, &blob, &d->bytes, why);
+    *d = (struct draft){.trainer = t};
+    enum err e = publish_detach(t->publish, why);
     if (e) {
         return e;
     }
-    d->blob = blob;
     d->slab = t->slabs ? publish_slab_claim(t->slabs) : NULL;
     e = place_weights(t, d->slab, why);
     if (e) {
         if (d->slab) {
             weightslab_abandon(d->slab);
         }
-        publish_cancel(t->publish, blob);
         return e;
     }
-    d->weights = t->weights;
-    if (d->weights) {
+    if (t->weights) {
         t->packed = false;
-        weights_begin(d->weights);
+        weights_begin(t->weights);
+        d->packing.weights = t->weights;
+        d->sink = (struct optim_sink){pack_piece, &d->packing};
     }
     return ERR_OK;
 }
 
+static const struct optim_sink *draft_sink(const struct draft *d)
+{
+    return d->sink.piece ? &d->sink : NULL;
+}
+
 static void draft_cancel(struct draft *d)
 {
-    struct trainer *t = d->trainer;
     if (d->slab) {
         weightslab_abandon(d->slab);
     }
-    t->packed = false;
-    publish_cancel(t->publish, d->blob);
+    d->trainer->packed = false;
 }
 
-// The blob is complete, since updated_us (0 = not known). On failure the draft is gone.
+static void hash_piece(void *arg, const void *bytes, size_t n)
+{
+    hash_update(arg, bytes, n);
+}
+
+static enum err hash_masters(struct trainer *t, struct hash128 *hash, struct why *why)
+{
+    struct hash_state *state = hash_create();
+    if (!state) {
+        return why_set(why, ERR_NOMEM, "hashing the weights: out of memory");
+    }
+    const struct optim_sink sink = {hash_piece, state};
+    enum err e = optim_round(&t->optim, t->masters, t->dtype, t->copy, &sink, why);
+    if (!e) {
+        *hash = hash_final(state);
+    }
+    hash_destroy(state);
+    return e;
+}
+
+// The masters are those of the version, since updated_us (0 = not known). On failure the draft is
+// gone.
 static enum err draft_publish(struct draft *d, uint64_t version, uint64_t updated_us,
                               struct hash128 *hash, struct why *why)
 {
     struct trainer *t = d->trainer;
-    t->packed = d->weights && !d->packing && !weights_end(d->weights, hash, NULL);
-    if (!t->packed) {
-        *hash = hash_bytes(d->blob, d->bytes);
-    }
-    enum err e = publish_add(
-        t->publish, &(struct publish_version){version, d->bytes, *hash, updated_us}, d->blob, why);
+    struct weights *w = d->packing.weights;
+    t->packed = w && !d->packing.err && !weights_end(w, hash, NULL);
+    enum err e = t->packed ? ERR_OK : hash_masters(t, hash, why);
+    const struct publish_version v = {.version = version, .hash = *hash, .updated_us = updated_us};
+    e = e ? e : publish_add(t->publish, &v, copy_version, t, why);
     if (e) {
         draft_cancel(d);
         return e;
@@ -303,7 +333,7 @@ static enum err draft_publish(struct draft *d, uint64_t version, uint64_t update
     }
     if (t->slabs) {
         publish_slab_finish(t->slabs, d->slab, version, *hash,
-                            d->slab ? weights_fed_sums(d->weights) : NULL);
+                            d->slab ? weights_fed_sums(w) : NULL);
     }
     return ERR_OK;
 }
@@ -311,14 +341,14 @@ static enum err draft_publish(struct draft *d, uint64_t version, uint64_t update
 enum err trainer_publish(struct trainer *t, uint64_t version, struct hash128 *hash, struct why *why)
 {
     struct draft d;
+    struct hash128 h = {{0}};
     enum err e = draft_begin(t, &d, why);
-    if (!e) {
-        e = optim_round(&t->optim, t->masters, t->dtype, d.blob, &d.sink, why);
+    if (!e && (draft_sink(&d) || t->copy)) {
+        e = optim_round(&t->optim, t->masters, t->dtype, t->copy, draft_sink(&d), why);
         if (e) {
             draft_cancel(&d);
         }
     }
-    struct hash128 h;
     e = e ? e : draft_publish(&d, version, 0, &h, why);
     if (!e) {
         *hash = h;
@@ -328,14 +358,7 @@ enum err trainer_publish(struct trainer *t, uint64_t version, struct hash128 *ha
 
 enum err trainer_hash(struct trainer *t, struct hash128 *hash, struct why *why)
 {
-    void *blob = NULL;
-    size_t bytes = 0;
-    enum err e = rounded_blob(t, &blob, &bytes, why);
-    if (!e) {
-        *hash = hash_bytes(blob, bytes);
-    }
-    publish_cancel(t->publish, blob);
-    return e;
+    return hash_masters(t, hash, why);
 }
 
 // ---- forward and backward
@@ -476,8 +499,9 @@ static enum err update_and_publish(struct trainer *t, const struct train_step *s
     double begun = clock_mono_s();
     if (signal) {
         double scale = optim_clip_scale(norm, s->hyper.grad_clip);
-        optim_step(&t->optim, &s->hyper, scale, t->masters, t->grads, t->dtype, d.blob, &d.sink);
-    } else if ((e = optim_round(&t->optim, t->masters, t->dtype, d.blob, &d.sink, why)) != ERR_OK) {
+        optim_step(&t->optim, &s->hyper, scale, t->masters, t->grads, t->dtype, t->copy,
+                   draft_sink(&d));
+    } else if ((e = optim_round(&t->optim, t->masters, t->dtype, t->copy, draft_sink(&d), why))) {
         draft_cancel(&d);
         return e;
     }
@@ -582,7 +606,8 @@ enum err trainer_load(struct trainer *t, const char *dir, uint64_t *step, uint64
 {
     struct checkpoint c = {&t->optim, t->masters, 0, 0};
     saver_wait(&t->saver);
-    enum err e = checkpoint_load(&c, dir, why);
+    enum err e = publish_detach(t->publish, why);
+    e = e ? e : checkpoint_load(&c, dir, why);
     if (!e) {
         t->packed = false;
         *step = c.step;

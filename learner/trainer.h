@@ -76,9 +76,10 @@ void trainer_destroy(struct trainer *t);    // NULL is fine
 // Before the first version: published weights also stand in slabs, where the trainer reads them
 // itself. s must outlive the trainer. Without it they stand in memory of the trainer's.
 void trainer_share(struct trainer *t, struct publish_slabs *s);
-// Bytes at the peak (state, weights, two published blobs, activations), for the memory plan. Any
-// thread.
+// Bytes at the peak (state, weights, activations), for the memory plan; and of these, the copy of the
+// rounded weights that a learner on another device keeps on the host. Any thread.
 size_t trainer_memory(const struct model_config *m, const struct conf *c);
+size_t trainer_copy_memory(const struct model_config *m, const struct conf *c);
 // Rounds the present masters and publishes them under `version`; *hash = of the blob.
 MUST_CHECK enum err trainer_publish(struct trainer *t, uint64_t version, struct hash128 *hash,
                                     struct why *why);

@@ -147,6 +147,22 @@ struct loss_call {
     void *arg;
 };
 
+// dxn_out (n, C) = dlogits W, a block of the vocabulary at a time: its part of dlogits comes from
+// cache, and its W^T is no larger than a layer's.
+static void head_back(struct model *m, const struct weights *w, size_t n)
+{
+    struct device *d = m->d;
+    const struct device_ops *op = d->ops;
+    size_t C = m->dim.C, V = m->dim.V;
+    for (size_t v = 0; v < V; v += HEAD_BLOCK) {
+        size_t some = MIN((size_t)HEAD_BLOCK, V - v);
+        const char *panels = (const char *)w->head.packed + op->packed_bytes(w->t, v, C);
+        op->transpose(d, w->t, some, C, panels, m->wt);
+        op->gemm(d, w->t, v == 0 ? GEMM_SET : GEMM_ADD, n, C, some, m->logits + v, V, m->wt,
+                 m->dxn_out, C);
+    }
+}
+
 // Outs first .. first + n - 1: score them, ask for the loss, and send its gradient into the head
 // and dx (+=).
 static void backward_head_chunk(struct model *m, const struct weights *w, const struct batch *b,
@@ -166,7 +182,7 @@ static void backward_head_chunk(struct model *m, const struct weights *w, const 
 
     enum param_kind head = m->config.tied ? PARAM_EMBED : PARAM_HEAD;
     op->gemm_dw(d, n, V, C, m->logits, V, m->xn_out, C, grad_of(m, grads, head, 0));    // +=
-    op->gemm(d, w->t, GEMM_SET, n, C, V, m->logits, V, m->wt, m->dxn_out, C);
+    head_back(m, w, n);
     op->zero(d, m->dx_out, n * C * sizeof(float));
     // +=
     op->rmsnorm_backward(d, n, C, m->x_out, C, w->final_norm, m->rstd_out, m->dxn_out, C, m->dx_out,
@@ -211,9 +227,6 @@ enum err model_train(struct model *m, const struct weights *w, const struct batc
     }
     struct loss_call call = {temperature, loss, arg};
     op->zero(m->d, m->dx, R * C * sizeof(float));
-    if (b->n_out > 0) {    // one W^T for all chunks
-        op->transpose(m->d, w->t, w->head.rows, w->head.cols, w->head.packed, m->wt);
-    }
     for (size_t first = 0; e == ERR_OK && first < b->n_out; first += HEAD_ROWS) {
         backward_head_chunk(m, w, b, &call, x, first, MIN(HEAD_ROWS, b->n_out - first), grads);
         e = forward_cancelled(cancel, why);

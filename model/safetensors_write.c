@@ -292,6 +292,26 @@ enum err safetensors_write_flat(const char *path, const struct param_table *p, e
     return end_file(w, fs_writer_write(w, flat, p->total * dtype_size(t), why), why);
 }
 
+enum err safetensors_write_stream(const char *path, const struct param_table *p, enum dtype t,
+                                  safetensors_copy_fn *copy, void *arg, const char *const *metadata,
+                                  struct why *why)
+{
+    size_t bytes = p->total * dtype_size(t);
+    struct fs_writer *w = NULL;
+    uint8_t *piece = malloc(TENSOR_PIECE);
+    if (piece == NULL) {
+        return why_set(why, ERR_NOMEM, "%s: out of memory", path);
+    }
+    enum err e = begin_file(path, p, 0, p->n, source_quant(t), metadata, &w, why);
+    for (size_t at = 0; e == ERR_OK && at < bytes; at += TENSOR_PIECE) {
+        size_t n = MIN(bytes - at, (size_t)TENSOR_PIECE);
+        copy(arg, at, n, piece);
+        e = fs_writer_write(w, piece, n, why);
+    }
+    free(piece);
+    return end_file(w, e, why);
+}
+
 enum err safetensors_check_flat(const struct safetensors *s, const struct param_table *p,
                                 const char *dtype, struct why *why)
 {

@@ -103,6 +103,11 @@ MUST_CHECK enum err source_export(const struct source *s, const char *path,
 MUST_CHECK enum err safetensors_write_flat(const char *path, const struct param_table *p,
                                            enum dtype t, const void *flat,
                                            const char *const *metadata, struct why *why);
+// The same, of bytes that `copy` gives piece by piece, in order.
+typedef void safetensors_copy_fn(void *arg, uint64_t offset, size_t n, void *out);
+MUST_CHECK enum err safetensors_write_stream(const char *path, const struct param_table *p,
+                                             enum dtype t, safetensors_copy_fn *copy, void *arg,
+                                             const char *const *metadata, struct why *why);
 // Reads it back (same table), verifying names, shapes and sizes; flat holds p->total elements of
 // type t.
 MUST_CHECK enum err safetensors_read_flat(const char *path, const struct param_table *p,

@@ -257,6 +257,19 @@ static void adamw_agrees_with_reference(void **state)
     json_decref(root);
 }
 
+// The pieces one behind the other.
+struct gathered {
+    char *to;
+    size_t bytes;
+};
+
+static void gather(void *arg, const void *bytes, size_t n)
+{
+    struct gathered *g = arg;
+    memcpy(g->to + g->bytes, bytes, n);
+    g->bytes += n;
+}
+
 // Two updates of n parameters; blob gets the last rounded copy, masters (host) what stands behind
 // it.
 static void two_steps(struct device *d, size_t rows, size_t cols, enum dtype t, void *blob,
@@ -285,11 +298,47 @@ static void two_steps(struct device *d, size_t rows, size_t cols, enum dtype t, 
     void *again = calloc(n, dtype_size(t));
     assert_int_equal(optim_round(&o, p, t, again, NULL, NULL), ERR_OK);
     assert_memory_equal(again, blob, n * dtype_size(t));    // at start and in a step: the same bits
+    struct gathered sunk = {again, 0};
+    const struct optim_sink sink = {gather, &sunk};
+    memset(again, 0, n * dtype_size(t));
+    assert_int_equal(optim_round(&o, p, t, NULL, &sink, NULL), ERR_OK);
+    assert_int_equal(sunk.bytes, n * dtype_size(t));
+    assert_memory_equal(again, blob, n * dtype_size(t));    // in pieces too
     free(again);
     d->ops->release(d, p);
     d->ops->release(d, g);
     optim_fini(&o);
     free(host);
+}
+
+// Chunks that actors ask for begin and end anywhere, within a value too.
+static void any_range_can_be_rounded_by_itself(void **state)
+{
+    (void)state;
+    enum { N = 20000 };
+    static float masters[N];
+    static uint16_t whole[N];
+    uint8_t range[3 * N];
+    struct rng r = rng_make(5, 6);
+    for (size_t i = 0; i < N; i++) {
+        masters[i] = (float)(rng_f64(&r) - 0.5);
+        whole[i] = bf16_from_f32(masters[i]);
+    }
+    const struct {
+        uint64_t offset;
+        size_t n;
+    } ranges[] = {{0, 2 * N},   {0, 1},         {1, 1},
+                  {1, 2},       {2, 8192},      {3, 8192},
+                  {777, 20001}, {2 * N - 1, 1}, {2 * N - 8193, 8193},
+                  {5, 0}};
+    for (size_t i = 0; i < ARRAY_LEN(ranges); i++) {
+        memset(range, 0xee, sizeof range);
+        optim_copy_rounded(masters, DTYPE_BF16, ranges[i].offset, ranges[i].n, range);
+        assert_memory_equal(range, (const char *)whole + ranges[i].offset, ranges[i].n);
+        assert_int_equal(range[ranges[i].n], 0xee);
+        optim_copy_rounded(masters, DTYPE_F32, ranges[i].offset, ranges[i].n, range);
+        assert_memory_equal(range, (const char *)masters + ranges[i].offset, ranges[i].n);
+    }
 }
 
 // More than one piece, an odd tail, and each thread count.
@@ -368,6 +417,7 @@ int main(void)
         cmocka_unit_test(no_limit_means_no_clipping),
         cmocka_unit_test(adamw_agrees_with_reference),
         cmocka_unit_test(updates_do_not_depend_on_threads),
+        cmocka_unit_test(any_range_can_be_rounded_by_itself),
         cmocka_unit_test(masters_are_finer_than_what_is_published),
         cmocka_unit_test(norms_do_not_decay),
     };

@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,9 +17,14 @@
 #include "model/source.h"
 #include "reference.h"
 
-// A parameter table of a matrix and a norm; blobs of it are filled with the version's number.
+enum { BLOB = 3333 * 2 };
+
+// A parameter table of a matrix and a norm. All versions are made in the same memory, one after the
+// other, as a trainer does; their bytes are the version's number.
 struct fixture {
     char dir[64];
+    uint8_t memory[BLOB];
+    atomic_int copied;    // how often it was copied from
     struct param list[2];
     struct param_table params;
     struct publish *p;
@@ -76,18 +82,23 @@ static int teardown(void **state)
     return failed;
 }
 
-enum { BLOB = 3333 * 2 };
+static void copy_memory(void *arg, uint64_t offset, size_t n, void *out)
+{
+    struct fixture *f = arg;
+    assert_true(offset + n <= BLOB);
+    atomic_fetch_add(&f->copied, 1);
+    memcpy(out, f->memory + offset, n);
+}
 
 static struct hash128 add(struct fixture *f, uint64_t version)
 {
-    void *blob = NULL;
-    size_t bytes = 0;
     struct why why = {""};
-    assert_int_equal(publish_buffer(f->p, &blob, &bytes, &why), ERR_OK);
-    assert_int_equal(bytes, BLOB);
-    memset(blob, (int)version, bytes);
-    struct publish_version v = {version, bytes, hash_bytes(blob, bytes), 1000 * version};
-    if (publish_add(f->p, &v, blob, &why)) {
+    if (publish_detach(f->p, &why)) {
+        fail_msg("%s", why.text);
+    }
+    memset(f->memory, (int)version, BLOB);
+    struct publish_version v = {version, BLOB, hash_bytes(f->memory, BLOB), 1000 * version};
+    if (publish_add(f->p, &v, copy_memory, f, &why)) {
         fail_msg("%s", why.text);
     }
     return v.hash;
@@ -182,14 +193,11 @@ static void the_time_of_the_update_goes_with_the_version(void **state)
 static void versions_only_rise(void **state)
 {
     struct fixture *f = *state;
-    void *blob = NULL;
-    size_t bytes = 0;
     struct why why = {""};
     struct publish_version v = {.version = 5, .hash = add(f, 5)};
-    assert_int_equal(publish_buffer(f->p, &blob, &bytes, NULL), ERR_OK);
-    assert_int_equal(publish_add(f->p, &v, blob, &why), ERR_INVALID);
+    assert_int_equal(publish_add(f->p, &v, copy_memory, f, &why), ERR_INVALID);
     assert_non_null(strstr(why.text, "version 5"));
-    publish_cancel(f->p, blob);    // still ours
+    assert_int_equal(read_back(f, 0, 5), ERR_OK);
 }
 
 static void older_versions_are_read_from_their_files(void **state)
@@ -304,7 +312,8 @@ static void forgotten_versions_are_gone(void **state)
     publish_unpin(f->p, 3);
 }
 
-// The disk refuses every file; actors must not notice, and the next version tries again.
+// The disk refuses every file; actors must not notice until the memory is wanted back, and the next
+// version tries again.
 static void a_full_disk_is_reported_and_serving_goes_on(void **state)
 {
     struct fixture *f = *state;
@@ -322,31 +331,53 @@ static void a_full_disk_is_reported_and_serving_goes_on(void **state)
     assert_non_null(strstr(why.text, "v000001"));
     assert_false(on_disk(f, 1));
     assert_int_equal(read_back(f, 0, 1), ERR_OK);
+    assert_int_equal(publish_detach(f->p, &why), ERR_OK);
+    assert_int_equal(read_back(f, 0, 1), ERR_NOT_FOUND);
     add(f, 2);
     flush(f);
     assert_true(on_disk(f, 2));
     assert_int_equal(read_back(f, 0, 2), ERR_OK);
 }
 
-static void buffers_are_bounded_and_reused(void **state)
-{
-    struct fixture *f = *state;
-    for (uint64_t v = 1; v <= 50; v++) {
-        add(f, v);
-        assert_true(publish_memory(f->p) <= 2 * BLOB);
-    }
-}
-
-// Weights are served from the page cache once they are a file: one buffer goes round.
-static void a_version_that_is_a_file_leaves_memory(void **state)
+// Weights are served from the page cache once they are a file.
+static void a_version_that_is_a_file_leaves_memory_alone(void **state)
 {
     struct fixture *f = *state;
     for (uint64_t v = 1; v <= 5; v++) {
         add(f, v);
         flush(f);
-        assert_true(publish_memory(f->p) <= BLOB);    // the spare
+        int copied = atomic_load(&f->copied);
+        memset(f->memory, 0xee, BLOB);
         assert_int_equal(read_back(f, 0, v), ERR_OK);
+        assert_int_equal(atomic_load(&f->copied), copied);
     }
+}
+
+// Between two updates nobody asks for memory back: detaching then waits for the file, not longer.
+static void a_detached_version_is_served_from_its_file(void **state)
+{
+    struct fixture *f = *state;
+    add(f, 1);
+    assert_int_equal(publish_detach(f->p, NULL), ERR_OK);
+    assert_true(on_disk(f, 1));
+    memset(f->memory, 0xee, BLOB);
+    assert_int_equal(read_back(f, 0, 1), ERR_OK);
+    assert_int_equal(publish_detach(f->p, NULL), ERR_OK);    // again: nothing to wait for
+    assert_int_equal(read_back(f, 0, 1), ERR_OK);
+}
+
+// For an export: what actors were given last.
+static void the_newest_file_can_be_mapped(void **state)
+{
+    struct fixture *f = *state;
+    struct fs_map map;
+    const void *blob = NULL;
+    assert_int_equal(publish_map(f->p, &map, &blob, NULL), ERR_NOT_FOUND);
+    add(f, 1);
+    add(f, 2);
+    assert_int_equal(publish_map(f->p, &map, &blob, NULL), ERR_OK);
+    assert_memory_equal(blob, f->memory, BLOB);
+    fs_map_close(&map);
 }
 
 static void *read_much(void *arg)
@@ -401,8 +432,9 @@ int main(void)
         CLAIM(a_damaged_file_is_not_served),
         CLAIM(forgotten_versions_are_gone),
         CLAIM(a_full_disk_is_reported_and_serving_goes_on),
-        CLAIM(buffers_are_bounded_and_reused),
-        CLAIM(a_version_that_is_a_file_leaves_memory),
+        CLAIM(a_version_that_is_a_file_leaves_memory_alone),
+        CLAIM(a_detached_version_is_served_from_its_file),
+        CLAIM(the_newest_file_can_be_mapped),
         CLAIM(readers_and_publisher_do_not_disturb_each_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -75,13 +75,13 @@ static void check_directions(const struct tiny_variant *v)
     t.config.window = v->window > 0 ? 80 : 0;    // across key blocks
     small_problem(&p, &t);
     p.n_groups = 1;
-    p.n_prompt[0] = 70;
-    p.n_comp[0][0] = 100;
-    p.n_comp[0][1] = 60;
+    p.n_prompt[0] = 20;
+    p.n_comp[0][0] = 130;
+    p.n_comp[0][1] = 100;
     p.temperature = 1;
-    tiny_tokens(&t, 31, p.prompt[0], 70);
-    tiny_tokens(&t, 32, p.comp[0][0], 100);
-    tiny_tokens(&t, 33, p.comp[0][1], 60);
+    tiny_tokens(&t, 31, p.prompt[0], 20);
+    tiny_tokens(&t, 32, p.comp[0][0], 130);
+    tiny_tokens(&t, 33, p.comp[0][1], 100);
     struct device *d = open_device(NULL);
     float *got = train(d, &t, &p);
     double *moved = calloc(t.params.total, sizeof *moved);
@@ -120,6 +120,15 @@ static void gradients_of_long_sequences_agree_along_directions(void **state)
     for (size_t i = 0; i < TINY_VARIANTS; i++) {
         check_directions(&tiny_variants[i]);
     }
+}
+
+// More words than the head's W^T is made of at a time, and a last block that is none of full panels.
+static void gradients_of_large_vocabularies_agree_along_directions(void **state)
+{
+    (void)state;
+    const struct tiny_variant large = {
+        .label = "llama, 4133 words", .family = "llama", .vocab = 4133};
+    check_directions(&large);
 }
 
 // Masters live elsewhere: forward and backward must both use the rounded weights, or gradient and
@@ -274,6 +283,7 @@ int main(void)
         cmocka_unit_test(gradients_of_tied_models_agree_with_central_differences),
         cmocka_unit_test(gradients_of_untied_models_agree_with_central_differences),
         cmocka_unit_test(gradients_of_long_sequences_agree_along_directions),
+        cmocka_unit_test(gradients_of_large_vocabularies_agree_along_directions),
         cmocka_unit_test(the_gradient_is_taken_at_the_rounded_weights),
         cmocka_unit_test(gradients_have_the_same_bits_on_one_and_two_threads),
         cmocka_unit_test(recomputed_activations_give_the_same_bits),

@@ -35,7 +35,7 @@ void tiny_init_as(struct tiny *t, const struct tiny_variant *v, bool tied, enum 
 {
     *t = (struct tiny){.t = dt};
     t->config = (struct model_config){
-        .vocab = 37,
+        .vocab = v->vocab > 0 ? v->vocab : 37,
         .hidden = 20,
         .ffn = 24,
         .layers = 2,

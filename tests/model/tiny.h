@@ -27,6 +27,7 @@ struct tiny_variant {
     const char *label, *family;
     int32_t window, window_from;
     bool scaled;
+    int32_t vocab;    // 0 = 37
 };
 enum { TINY_VARIANTS = 7 };
 extern const struct tiny_variant tiny_variants[TINY_VARIANTS];    // the first is tiny_init's
