@@ -16,15 +16,26 @@ size_t dtype_size(enum dtype t)
     return t == DTYPE_BF16 ? 2 : 4;
 }
 
-uint16_t bf16_from_f32(float x)
+// Both cases are formed, so that a loop of it becomes one of vectors.
+static inline uint16_t round_to_bf16(float x)
 {
     uint32_t u;
     memcpy(&u, &x, sizeof u);
-    if ((u & 0x7fffffffu) > 0x7f800000u) {
-        // A NaN whose payload lies below must not become infinity.
-        return (uint16_t)(u >> 16 | 0x40u);
+    uint32_t even = u + 0x7fffu + (u >> 16 & 1u);
+    // A NaN whose payload lies below must not become infinity.
+    return (uint16_t)(((u & 0x7fffffffu) > 0x7f800000u ? u | 0x400000u : even) >> 16);
+}
+
+uint16_t bf16_from_f32(float x)
+{
+    return round_to_bf16(x);
+}
+
+void bf16_from_floats(const float *x, size_t n, uint16_t *out)
+{
+    for (size_t i = 0; i < n; i++) {
+        out[i] = round_to_bf16(x[i]);
     }
-    return (uint16_t)((u + 0x7fffu + (u >> 16 & 1u)) >> 16);
 }
 
 float bf16_to_f32(uint16_t x)

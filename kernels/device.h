@@ -45,6 +45,7 @@ enum gemm_mode { GEMM_SET, GEMM_ADD };    // out = x W^T, out += x W^T
 
 size_t dtype_size(enum dtype t);
 uint16_t bf16_from_f32(float x);    // round to nearest even; NaN stays NaN
+void bf16_from_floats(const float *x, size_t n, uint16_t *out);
 float bf16_to_f32(uint16_t x);
 
 // Which keys each row sees. Row r attends to K/V rows kv_index[kv_off[r] + j], j = 0 ..

@@ -118,19 +118,12 @@ struct round_job {
 
 enum { ROUND_CHUNK = 1 << 16 };
 
-static void round_values(const float *from, uint16_t *to, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        to[i] = bf16_from_f32(from[i]);
-    }
-}
-
 static void round_chunk(void *arg, size_t chunk, int thread)
 {
     (void)thread;
     const struct round_job *j = arg;
     size_t first = chunk * ROUND_CHUNK;
-    round_values(j->from + first, j->to + first, MIN(j->n - first, (size_t)ROUND_CHUNK));
+    bf16_from_floats(j->from + first, MIN(j->n - first, (size_t)ROUND_CHUNK), j->to + first);
 }
 
 // n masters from `at` on, rounded, to `to` (host). host: room for as many, where device memory is
@@ -185,7 +178,7 @@ void optim_copy_rounded(const float *masters, enum dtype t, uint64_t offset, siz
     while (n > 0) {
         size_t first = (size_t)(offset / sizeof *values), skip = (size_t)(offset % sizeof *values);
         size_t some = MIN(n, sizeof values - skip);
-        round_values(masters + first, values, (skip + some + 1) / sizeof *values);
+        bf16_from_floats(masters + first, (skip + some + 1) / sizeof *values, values);
         memcpy(to, (const char *)values + skip, some);
         to += some;
         offset += some;

@@ -304,7 +304,7 @@ static enum err hash_masters(struct trainer *t, struct hash128 *hash, struct why
         return why_set(why, ERR_NOMEM, "hashing the weights: out of memory");
     }
     const struct optim_sink sink = {hash_piece, state};
-    enum err e = optim_round(&t->optim, t->masters, t->dtype, t->copy, &sink, why);
+    enum err e = optim_round(&t->optim, t->masters, t->dtype, NULL, &sink, why);
     if (!e) {
         *hash = hash_final(state);
     }

@@ -31,13 +31,20 @@ static float *grad_of(const struct model *m, float *grads, enum param_kind kind,
     return grads + p->offset;
 }
 
-// dx (R, cols) =, or +=, dy (R, rows) W
+// dx (R, cols) =, or +=, dy (R, rows) W, a block of W's rows at a time: its part of dy comes from
+// cache, and its W^T is small, also that of the head.
 static void product_back(struct model *m, const struct weights *w, enum gemm_mode mode, size_t R,
                          const float *dy, const struct matrix *a, float *dx)
 {
     struct device *d = m->d;
-    d->ops->transpose(d, w->t, a->rows, a->cols, a->packed, m->wt);
-    d->ops->gemm(d, w->t, mode, R, a->cols, a->rows, dy, a->rows, m->wt, dx, a->cols);
+    const struct device_ops *op = d->ops;
+    for (size_t first = 0; first < a->rows; first += TURN_ROWS) {
+        size_t n = MIN((size_t)TURN_ROWS, a->rows - first);
+        const char *panels = (const char *)a->packed + op->packed_bytes(w->t, first, a->cols);
+        op->transpose(d, w->t, n, a->cols, panels, m->wt);
+        op->gemm(d, w->t, first == 0 ? mode : GEMM_ADD, R, a->cols, n, dy + first, a->rows, m->wt,
+                 dx, a->cols);
+    }
 }
 
 // The gradient at the last product of a branch: dx itself, or, where a norm stands behind the
@@ -147,22 +154,6 @@ struct loss_call {
     void *arg;
 };
 
-// dxn_out (n, C) = dlogits W, a block of the vocabulary at a time: its part of dlogits comes from
-// cache, and its W^T is no larger than a layer's.
-static void head_back(struct model *m, const struct weights *w, size_t n)
-{
-    struct device *d = m->d;
-    const struct device_ops *op = d->ops;
-    size_t C = m->dim.C, V = m->dim.V;
-    for (size_t v = 0; v < V; v += HEAD_BLOCK) {
-        size_t some = MIN((size_t)HEAD_BLOCK, V - v);
-        const char *panels = (const char *)w->head.packed + op->packed_bytes(w->t, v, C);
-        op->transpose(d, w->t, some, C, panels, m->wt);
-        op->gemm(d, w->t, v == 0 ? GEMM_SET : GEMM_ADD, n, C, some, m->logits + v, V, m->wt,
-                 m->dxn_out, C);
-    }
-}
-
 // Outs first .. first + n - 1: score them, ask for the loss, and send its gradient into the head
 // and dx (+=).
 static void backward_head_chunk(struct model *m, const struct weights *w, const struct batch *b,
@@ -182,7 +173,7 @@ static void backward_head_chunk(struct model *m, const struct weights *w, const 
 
     enum param_kind head = m->config.tied ? PARAM_EMBED : PARAM_HEAD;
     op->gemm_dw(d, n, V, C, m->logits, V, m->xn_out, C, grad_of(m, grads, head, 0));    // +=
-    head_back(m, w, n);
+    product_back(m, w, GEMM_SET, n, m->logits, &w->head, m->dxn_out);
     op->zero(d, m->dx_out, n * C * sizeof(float));
     // +=
     op->rmsnorm_backward(d, n, C, m->x_out, C, w->final_norm, m->rstd_out, m->dxn_out, C, m->dx_out,

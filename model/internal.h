@@ -10,8 +10,8 @@
 #include "model/model.h"
 
 enum {
-    HEAD_ROWS = 192,      // outs per chunk of logits: 192 * 49152 * 4 B = 38 MB
-    HEAD_BLOCK = 2048,    // words of the vocabulary whose W^T is there at a time, whole panels
+    HEAD_ROWS = 192,     // outs per chunk of logits: 192 * 49152 * 4 B = 38 MB
+    TURN_ROWS = 1536,    // of a matrix W whose W^T is there at a time: whole panels
 };
 
 // One allocation and its views: the same layout function runs with base NULL to count and with
@@ -155,7 +155,7 @@ struct model {
     float *datt;                 // (train_rows, Q)
     float *dqkv;                 // (train_rows, W)
     float *dx_out, *dxn_out;     // (head_rows, C)
-    // Panels of one W^T, which dx = dy W reads: of a block of the head, then of the layers' matrices.
+    // Panels of one W^T, which dx = dy W reads, of TURN_ROWS rows of W at most.
     void *wt;
 };
 

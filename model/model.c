@@ -90,14 +90,12 @@ static struct layer_acts layout_layer(const struct model *m, size_t R, float *x,
 static size_t wt_bytes(const struct model *m)
 {
     const struct dims *n = &m->dim;
-    const size_t sizes[][2] = {{n->W, n->C},
-                               {n->C, n->Q},
-                               {2 * n->F, n->C},
-                               {n->C, n->F},
-                               {MIN(n->V, (size_t)HEAD_BLOCK), n->C}};
+    const size_t sizes[][2] = {
+        {n->W, n->C}, {n->C, n->Q}, {2 * n->F, n->C}, {n->C, n->F}, {n->V, n->C}};
     size_t most = 0;
     for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
-        most = MAX(most, panel_bytes(m->d, m->limits.weights, sizes[i][1], sizes[i][0]));
+        most = MAX(most, panel_bytes(m->d, m->limits.weights, sizes[i][1],
+                                     MIN(sizes[i][0], (size_t)TURN_ROWS)));
     }
     return most;
 }

@@ -25,6 +25,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <uv.h>
 
 #include <nng/nng.h>
@@ -34,6 +35,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mailbox.h"
+#include "common/rng.h"
 #include "proto/bus_address.h"
 #include "proto/bus_hangup.h"
 #include "proto/bus_nng.h"
@@ -46,6 +48,7 @@ enum {
     N_SLOTS = N_DO + N_WAIT,
     SEND_MS = 10000,
     PORT_TRIES = 16,
+    QUIET_PORTS = 16384,    // as many ports, from this one on: Linux gives away 32768 and above
     GUARD_MS = 250,
     PROBE_TICKS = 4,
 };
@@ -194,13 +197,18 @@ static enum err bind_pair(struct bus_server *s, const struct bus_address *wanted
     return e;
 }
 
-// A free port may have a taken neighbour: then another free port is tried.
+// A free port may have a taken neighbour: then another free port is tried. Where thousands of
+// connections have ended within the last minute the ports that the system gives away have hardly any
+// free neighbours, so every other try is below those.
 static enum err bind_both(struct bus_server *s, const struct bus_address *a, struct why *why)
 {
     bool any = !a->ipc && a->port == 0;
+    struct rng r = rng_make((uint64_t)getpid(), clock_mono_ns());
     enum err e = bind_pair(s, a, why);
     for (int i = 1; any && e == ERR_BUSY && i < PORT_TRIES; i++) {
-        e = bind_pair(s, a, why);
+        struct bus_address other = *a;
+        other.port = i % 2 != 0 ? QUIET_PORTS + rng_below(&r, QUIET_PORTS) : 0;
+        e = bind_pair(s, &other, why);
     }
     return e;
 }

@@ -97,6 +97,41 @@ static void slabs_change_no_bit(void **state)
     assert_same_hash(hash, some_steps(STEPS, 1, NULL));
 }
 
+// A learner whose masters are not in host memory keeps a copy of the rounded ones to serve from.
+static void a_device_with_memory_of_its_own_changes_no_bit(void **state)
+{
+    (void)state;
+    enum { STEPS = 3 };
+    struct rig r;
+    struct rollouts rolls;
+    rig_open(&r, 2, NULL);
+    rig_stop(&r);
+    const struct device_ops *unified = r.device->ops;
+    struct device_ops apart = *unified;
+    apart.unified = false;
+    r.device->ops = &apart;
+    rig_start(&r);
+    MUST(trainer_publish(r.trainer, 1, &r.hash, &why));
+    for (uint64_t i = 0; i < STEPS; i++) {
+        rig_roll(&r, i, &rolls);
+        struct train_result result = rig_step(&r, &rolls);
+        assert_true(result.compared_tokens > 0);
+        assert_int_equal(result.mismatched_tokens, 0);
+        size_t bytes = 0;
+        void *blob = rig_blob(&r, r.version, &bytes);
+        assert_same_hash(hash_bytes(blob, bytes), r.hash);
+        free(blob);
+    }
+    struct hash128 hash = r.hash, again;
+    MUST(trainer_hash(r.trainer, &again, &why));
+    assert_same_hash(hash, again);
+    rig_stop(&r);
+    r.device->ops = unified;
+    rig_start(&r);
+    rig_close(&r);
+    assert_same_hash(hash, some_steps(STEPS, 1, NULL));
+}
+
 // A version without signal has the weights of the one before it and a slab of its own.
 static void a_step_without_signal_fills_a_slab(void **state)
 {
@@ -565,6 +600,7 @@ int main(void)
         cmocka_unit_test(a_step_run_again_gives_equal_weights),
         cmocka_unit_test(one_thread_and_two_give_equal_weights),
         cmocka_unit_test(slabs_change_no_bit),
+        cmocka_unit_test(a_device_with_memory_of_its_own_changes_no_bit),
         cmocka_unit_test(a_step_without_signal_fills_a_slab),
         cmocka_unit_test(the_hash_is_that_of_the_served_blob),
         cmocka_unit_test(fresh_samples_agree_bit_for_bit),

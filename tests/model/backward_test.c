@@ -122,7 +122,7 @@ static void gradients_of_long_sequences_agree_along_directions(void **state)
     }
 }
 
-// More words than the head's W^T is made of at a time, and a last block that is none of full panels.
+// More rows than W^T is made of at a time, and a last block that is none of full panels.
 static void gradients_of_large_vocabularies_agree_along_directions(void **state)
 {
     (void)state;
