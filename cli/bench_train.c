@@ -30,7 +30,7 @@ static const struct arg args[] = {
     {"tokens", ARG_INT, offsetof(struct options, tokens), 2, 131072, "N",
      "of each sequence (default 256)"},
     {"micro", ARG_INT, offsetof(struct options, micro), 1, 1e6, "N",
-     "tokens of a micro-batch (default 512, that of optim.micro_batch_tokens)"},
+     "tokens of a micro-batch (default 640, that of optim.micro_batch_tokens)"},
     {"recompute", ARG_FLAG, offsetof(struct options, recompute), 0, 0, NULL,
      "keep the inputs of layers alone, as optim.recompute"},
     BENCH_TURN_ARGS,
@@ -259,7 +259,7 @@ static enum err turn(void *arg, double *row, struct why *why)
 
 static int run(const struct command *self, int argc, char **argv)
 {
-    struct options o = {.common = bench_defaults, .sequences = 8, .tokens = 256, .micro = 512};
+    struct options o = {.common = bench_defaults, .sequences = 8, .tokens = 256, .micro = 640};
     struct words words;
     struct why why = {""};
     json_t *facts = NULL;

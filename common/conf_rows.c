@@ -223,7 +223,7 @@ const struct conf_row conf_rows[] = {
         "stays there."),
     INT("optim.warmup_steps", warmup_steps, 0, 1e6, "steps", "3", false,
         "The learning rate rises from 0 to optim.lr over so many steps."),
-    INT("optim.micro_batch_tokens", micro_batch_tokens, 1, 1e6, "tokens", "512", false,
+    INT("optim.micro_batch_tokens", micro_batch_tokens, 1, 1e6, "tokens", "640", false,
         "Tokens in one forward and backward pass. More are a little faster and take more "
         "memory; the result is the same up to rounding."),
     FLAG("optim.recompute", recompute, "false", false,
