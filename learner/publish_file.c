@@ -67,6 +67,24 @@ static enum err header_bytes(size_t blob_bytes, const char *path, const uint8_t 
     return ERR_OK;
 }
 
+// Maps a file that is a header and blob_bytes; *before: bytes in front of the blob.
+static enum err map_file(const char *path, size_t blob_bytes, struct fs_map *map, uint64_t *before,
+                         struct why *why)
+{
+    struct fs_map m = {0};
+    enum err e = fs_map_open(path, &m, why);
+    if (!e && m.len < 8) {
+        e = why_set(why, ERR_CORRUPT, "%s: %zu bytes, expected a header", path, m.len);
+    }
+    e = e ? e : header_bytes(blob_bytes, path, m.data, m.len, before, why);
+    if (e) {
+        fs_map_close(&m);
+        return e;
+    }
+    *map = m;
+    return ERR_OK;
+}
+
 enum err publish_file_hash(const char *path, size_t blob_bytes, struct hash128 *out,
                            struct why *why)
 {
@@ -74,11 +92,7 @@ enum err publish_file_hash(const char *path, size_t blob_bytes, struct hash128 *
     uint64_t before = 0;
     json_t *header = NULL;
     const char *hex = NULL;
-    enum err e = fs_map_open(path, &map, why);
-    if (!e && map.len < 8) {
-        e = why_set(why, ERR_CORRUPT, "%s: %zu bytes, expected a header", path, map.len);
-    }
-    e = e ? e : header_bytes(blob_bytes, path, map.data, map.len, &before, why);
+    enum err e = map_file(path, blob_bytes, &map, &before, why);
     e = e ? e : json_parse((const char *)map.data + 8, before - 8, path, &header, why);
     if (!e) {
         json_t *metadata = json_object_get(header, "__metadata__");
@@ -98,23 +112,15 @@ enum err publish_file_hash(const char *path, size_t blob_bytes, struct hash128 *
 enum err publish_file_map(const char *dir, uint64_t version, size_t blob_bytes, struct fs_map *map,
                           const void **blob, struct why *why)
 {
-    struct fs_map m = {0};
     uint64_t before = 0;
     char *path = publish_file_path(dir, version);
-    enum err e = path ? fs_map_open(path, &m, why)
+    enum err e = path ? map_file(path, blob_bytes, map, &before, why)
                       : why_set(why, ERR_NOMEM, "version %" PRIu64 ": out of memory", version);
-    if (!e && m.len < 8) {
-        e = why_set(why, ERR_CORRUPT, "%s: %zu bytes, expected a header", path, m.len);
-    }
-    e = e ? e : header_bytes(blob_bytes, path, m.data, m.len, &before, why);
     free(path);
-    if (e) {
-        fs_map_close(&m);
-        return e;
+    if (!e) {
+        *blob = map->data + before;
     }
-    *map = m;
-    *blob = m.data + before;
-    return ERR_OK;
+    return e;
 }
 
 static enum err pread_all(int fd, const char *path, void *out, size_t n, uint64_t at,

@@ -297,7 +297,7 @@ static void hash_piece(void *arg, const void *bytes, size_t n)
     hash_update(arg, bytes, n);
 }
 
-static enum err hash_masters(struct trainer *t, struct hash128 *hash, struct why *why)
+enum err trainer_hash(struct trainer *t, struct hash128 *hash, struct why *why)
 {
     struct hash_state *state = hash_create();
     if (!state) {
@@ -320,7 +320,7 @@ static enum err draft_publish(struct draft *d, uint64_t version, uint64_t update
     struct trainer *t = d->trainer;
     struct weights *w = d->packing.weights;
     t->packed = w && !d->packing.err && !weights_end(w, hash, NULL);
-    enum err e = t->packed ? ERR_OK : hash_masters(t, hash, why);
+    enum err e = t->packed ? ERR_OK : trainer_hash(t, hash, why);
     const struct publish_version v = {.version = version, .hash = *hash, .updated_us = updated_us};
     e = e ? e : publish_add(t->publish, &v, copy_version, t, why);
     if (e) {
@@ -354,11 +354,6 @@ enum err trainer_publish(struct trainer *t, uint64_t version, struct hash128 *ha
         *hash = h;
     }
     return e ? why_prefix(why, e, "version %" PRIu64, version) : ERR_OK;
-}
-
-enum err trainer_hash(struct trainer *t, struct hash128 *hash, struct why *why)
-{
-    return hash_masters(t, hash, why);
 }
 
 // ---- forward and backward
