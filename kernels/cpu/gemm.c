@@ -18,6 +18,9 @@
 
 #include "kernels/cpu/ops.h"
 #include "kernels/cpu/tile.h"
+#if defined(CPU_ISA_AVX2)
+#include "kernels/cpu/tile_avx2.h"
+#endif
 
 enum { LINE = 64, AHEAD = 32 * LINE };    // bytes; a step of a tile reads a line of each panel
 
@@ -48,7 +51,9 @@ typedef void tile_fn(const struct tile_args *t);
 #define STEP_LO(r, panels) TILE_STEP_##panels(r, x##r[k], lo)
 #define STEP_HI(r, panels) TILE_STEP_##panels(r, x##r[k + 1], hi)
 
-#define TILE_BF16(ROWS, PANELS)                                                                    \
+// START: the first steps, all at once, where a tile has a faster way for them; it moves k, the
+// panels' pointers and `fetch` on.
+#define TILE_BF16_FROM(ROWS, PANELS, START)                                                        \
     static void bf16_##ROWS##x##PANELS(const struct tile_args *t)                                  \
     {                                                                                              \
         OVER_##PANELS(EACH_##ROWS, TILE_DECLARE)                                                   \
@@ -56,6 +61,7 @@ typedef void tile_fn(const struct tile_args *t);
         PANELS_##PANELS(W_POINTER_BF16)                                                            \
         const char *fetch = t->fetch;                                                              \
         size_t k = 0;                                                                              \
+        START                                                                                      \
         for (; k + 1 < t->K; k += 2) {                                                             \
             { PANELS_##PANELS(W_LO) EACH_##ROWS(STEP_LO, PANELS) }                          \
             { PANELS_##PANELS(W_HI) EACH_##ROWS(STEP_HI, PANELS) }                          \
@@ -68,6 +74,8 @@ typedef void tile_fn(const struct tile_args *t);
         }                                                                                          \
         OVER_##PANELS(EACH_##ROWS, STORE)                                                          \
     }
+
+#define TILE_BF16(ROWS, PANELS) TILE_BF16_FROM(ROWS, PANELS, )
 
 #define W_POINTER_F32(p) const float *w##p = (const float *)(const void *)(t->w + p * t->panel);
 #define W_F32(p) const v16 lo##p = v16_load(w##p);
@@ -91,8 +99,20 @@ typedef void tile_fn(const struct tile_args *t);
 
 #define TILE(ROWS, PANELS) TILE_BF16(ROWS, PANELS) TILE_F32(ROWS, PANELS)
 
-TILE(1, 1) TILE(2, 1) TILE(3, 1) TILE(4, 1) TILE(5, 1) TILE(6, 1)
+TILE(1, 1) TILE(2, 1) TILE(3, 1) TILE(4, 1) TILE(5, 1)
 TILE(1, 4)
+TILE_F32(6, 1)
+#if defined(CPU_ISA_AVX2)
+#define START_6X1                                                                                  \
+    if (t->K >= 4) {                                                                               \
+        k = t->K / 4 * 4;                                                                          \
+        TILE6_BF16(k / 4, t->x, t->ldx, w0, fetch, t->stride);                                     \
+        w0 += k / 2 * LANES;                                                                       \
+    }
+TILE_BF16_FROM(6, 1, START_6X1)
+#else
+TILE_BF16(6, 1)
+#endif
 #if defined(CPU_ISA_AVX512)
 TILE(7, 1) TILE(8, 1) TILE(9, 1) TILE(10, 1) TILE(11, 1) TILE(12, 1)
 TILE(2, 4) TILE(3, 4) TILE(4, 4) TILE(5, 4) TILE(6, 4)

@@ -11,6 +11,9 @@
 
 #include "kernels/cpu/ops.h"
 #include "kernels/cpu/tile.h"
+#if defined(CPU_ISA_AVX2)
+#include "kernels/cpu/tile_avx2.h"
+#endif
 
 enum {
     DW_STRETCH = 256,    // rows of a chain
@@ -43,7 +46,14 @@ struct dw_args {
 static void dw_tile(size_t R, const float *y, const float *x, size_t panel, bool first, float *sums)
 {
     OVER_PANELS(ROWS_EACH, TILE_DECLARE)
-    for (size_t r = 0; r < R; r++) {
+    size_t r = 0;
+#if defined(CPU_ISA_AVX2)
+    if (R >= 4) {
+        r = R / 4 * 4;
+        TILE6_F32(r / 4, y, x);
+    }
+#endif
+    for (; r < R; r++) {
         PANELS(X_LOAD)
         ROWS_EACH(STEP, TILE_MAX_PANELS)
         y += TILE_MAX_ROWS;
