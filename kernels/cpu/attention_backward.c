@@ -9,10 +9,29 @@
 // training batch: one group of completions with its prompt). Inside, queries are taken in the order
 // of rows, then heads, so an element's additions come in one order however the batch falls into
 // components, and no T x T matrix is ever held.
+//
+// A tile of 48 queries meets a block of 64 keys in five matrix products, (48, 64) each way, with
+// D in stretches of 64 columns:
+//
+//     S = Q K^T    dP = dO V^T    dQ += dS K    dK += dS^T Q    dV += P^T dO
+//
+// All operands are copied into matrices of rows of 64 floats, zeros where D ends early: then one
+// register tile (tile.h) computes all five. Scores are summed in an order of their own, one chain
+// of fmaf over D, and not in the forward pass's: they need to be right, not equal.
 
 #include "kernels/cpu/attn.h"
+#include "kernels/cpu/tile.h"
+#include "kernels/cpu/turn.h"
+#if defined(CPU_ISA_AVX2)
+#include "kernels/cpu/tile_avx2.h"
+#endif
 
-enum { COMPONENTS_MAX = 256 };
+enum {
+    COMPONENTS_MAX = 256,
+    WIDTH = 64,    // floats in a row of every matrix here
+    PANEL_COLS = TILE_MAX_PANELS * LANES,
+    MAX_ROWS = WIDTH + TILE_MAX_ROWS,    // the last tile of rows may stand out
+};
 
 struct component {
     size_t first, end;    // batch rows
@@ -35,9 +54,122 @@ struct back_tile {
     float *dq[TILE_QUERIES];
     float lse[TILE_QUERIES], delta[TILE_QUERIES];
     size_t seen[TILE_QUERIES], len[TILE_QUERIES];    // keys seen .. len - 1
-    // by key, then query: the coefficients that dv and dk sum over
-    float p[KEY_BLOCK][TILE_QUERIES], ds[KEY_BLOCK][TILE_QUERIES];
+    size_t longest;                                  // of len
 };
+
+// A tile and a block: the operands of the five products. `sums` has the result of the last one.
+struct back_block {
+    float q[TILE_QUERIES][WIDTH], dout[TILE_QUERIES][WIDTH];      // a stretch of columns
+    float k[WIDTH][WIDTH], kt[WIDTH][WIDTH], vt[WIDTH][WIDTH];    // likewise; rows: keys; columns
+    float p[MAX_ROWS][WIDTH], ds[MAX_ROWS][WIDTH];                // by query, then key
+    float sums[MAX_ROWS][WIDTH];
+};
+
+// ---- products of small matrices, all with rows of WIDTH floats
+
+typedef void product_fn(size_t steps, const float *y, const float *x, bool add, float *out);
+
+// clang-format off
+#define JOIN_(a, b) a##b
+#define JOIN(a, b) JOIN_(a, b)
+#define ROWS_EACH JOIN(EACH_, TILE_MAX_ROWS)
+#define OVER_PANELS JOIN(OVER_, TILE_MAX_PANELS)
+#define PANELS JOIN(PANELS_, TILE_MAX_PANELS)
+#define X_LOAD(p) const v16 x##p = v16_load(x + k * WIDTH + p * LANES);
+#define STEP_BY_ROW(r, panels) JOIN(TILE_STEP_, panels)(r, y[r * WIDTH + k], x)
+#define STEP_BY_COLUMN(r, panels) JOIN(TILE_STEP_, panels)(r, y[k * WIDTH + r], x)
+#define STORE(r, p) { float *o = out + r * WIDTH + p * LANES;                                      \
+                      v16_store(o, add ? v16_add(v16_load(o), c##r##_##p) : c##r##_##p); }
+// START: the first steps, where there is a faster way for them, as in gemm.c; it moves k on.
+#define PRODUCT(name, START, STEP)                                                                 \
+    static void name(size_t steps, const float *y, const float *x, bool add, float *out)           \
+    {                                                                                              \
+        OVER_PANELS(ROWS_EACH, TILE_DECLARE)                                                       \
+        size_t k = 0;                                                                              \
+        START                                                                                      \
+        for (; k < steps; k++) {                                                                   \
+            PANELS(X_LOAD)                                                                         \
+            ROWS_EACH(STEP, TILE_MAX_PANELS)                                                       \
+        }                                                                                          \
+        OVER_PANELS(ROWS_EACH, STORE)                                                              \
+    }
+#if defined(CPU_ISA_AVX2)
+#define START_BY_ROW                                                                               \
+    if (steps >= 4) {                                                                              \
+        k = steps / 4 * 4;                                                                         \
+        TILE6_ROWS(k / 4, y, WIDTH, x, 256);                                                       \
+    }
+#define START_BY_COLUMN                                                                            \
+    if (steps >= 4) {                                                                              \
+        const float *y_ = y, *x_ = x;                                                              \
+        k = steps / 4 * 4;                                                                         \
+        TILE6_COLUMNS(k / 4, y_, 256, x_, 256);                                                    \
+    }
+_Static_assert(WIDTH * sizeof(float) == 256, "the steps of AVX2's tile");
+#else
+#define START_BY_ROW
+#define START_BY_COLUMN
+#endif
+
+PRODUCT(tile_yx, START_BY_ROW, STEP_BY_ROW)             // out = y x, y (rows of a tile, steps)
+PRODUCT(tile_ytx, START_BY_COLUMN, STEP_BY_COLUMN)      // out = y^T x, y (steps, rows of a tile)
+// clang-format on
+
+// out (rows, cols) = y x, x (steps, cols); `add`: += instead. Rounded up, rows and cols, to tiles.
+static void multiply(size_t rows, size_t cols, size_t steps, const float *y, const float *x,
+                     bool add, float *out)
+{
+    for (size_t c = 0; c < cols; c += PANEL_COLS) {
+        for (size_t r = 0; r < rows; r += TILE_MAX_ROWS) {
+            tile_yx(steps, y + r * WIDTH, x + c, add, out + r * WIDTH + c);
+        }
+    }
+}
+
+// out (rows, cols) = y^T x, y (steps, rows). What stands out of y's rows makes rows of out that
+// nobody reads.
+static void multiply_turned(size_t rows, size_t cols, size_t steps, const float *y, const float *x,
+                            float *out)
+{
+    for (size_t c = 0; c < cols; c += PANEL_COLS) {
+        for (size_t r = 0; r < rows; r += TILE_MAX_ROWS) {
+            tile_ytx(steps, y + r, x + c, false, out + r * WIDTH + c);
+        }
+    }
+}
+
+// Columns at .. at + cols - 1 of n rows, and zeros up to WIDTH.
+static void gather(size_t n, const float *const *rows, size_t at, size_t cols, float *to)
+{
+    for (size_t i = 0; i < n; i++) {
+        for (size_t c = 0; c < WIDTH; c += LANES) {
+            size_t part = c < cols ? MIN(cols - c, (size_t)LANES) : 0;
+            v16_store(to + i * WIDTH + c, v16_load_n(rows[i] + at + c, part));
+        }
+    }
+}
+
+// to = from^T, from (n, WIDTH); n is rounded up to 4.
+static void turn(size_t n, const float *from, float *to)
+{
+    for (size_t i = 0; i < n; i += 4) {
+        for (size_t c = 0; c < WIDTH; c += 4) {
+            turn4(from + i * WIDTH + c, WIDTH * sizeof *from, to + c * WIDTH + i,
+                  WIDTH * sizeof *to);
+        }
+    }
+}
+
+// row[0 .. cols - 1] += sums
+static void add_to(float *row, const float *sums, size_t cols)
+{
+    for (size_t c = 0; c < cols; c += LANES) {
+        size_t part = MIN(cols - c, (size_t)LANES);
+        v16_store_n(row + c, v16_add(v16_load_n(row + c, part), v16_load(sums + c)), part);
+    }
+}
+
+// ---- a tile against a block
 
 static float dot(const float *x, const float *y, size_t D)
 {
@@ -49,52 +181,89 @@ static float dot(const float *x, const float *y, size_t D)
     return v16_sum(acc);
 }
 
-// Query i against n keys: fills column i of p and ds (zeros for keys it does not see) and adds to
-// its dq.
-static void query_block(const struct back_args *a, struct back_tile *t, size_t i, const float **k,
-                        const float **v, size_t first, size_t n)
+// Scores and their gradients: S and dP, (queries, keys), into p and ds.
+static void scores(const struct back_args *a, const struct back_tile *t, struct back_block *b,
+                   const float *const *k, const float *const *v, size_t n)
 {
-    float p[KEY_BLOCK], ds[KEY_BLOCK];
-    size_t own = t->len[i] > first ? MIN(n, t->len[i] - first) : 0;
-    size_t skip = t->seen[i] > first ? MIN(own, t->seen[i] - first) : 0;
-    v16 scale = v16_set1(a->scale), lse = v16_set1(t->lse[i]), delta = v16_set1(t->delta[i]);
-    for (size_t j = skip / LANES * LANES; j < own; j += LANES) {
-        v16 s = v16_mul(attn_dots16(t->q[i], k + j, a->D), scale);
-        v16 e = v16_exp(v16_sub(s, lse));
-        v16 dp = attn_dots16(t->dout[i], v + j, a->D);
-        v16_store(p + j, e);
-        v16_store(ds + j, v16_mul(v16_mul(e, v16_sub(dp, delta)), scale));
-    }
-    attn_weighted_sum(t->dq[i], own - skip, ds + skip, k + skip, a->D);
-    for (size_t j = 0; j < n; j++) {
-        bool seen = j >= skip && j < own;
-        t->p[j][i] = seen ? p[j] : 0.0f;
-        t->ds[j][i] = seen ? ds[j] : 0.0f;
+    for (size_t c = 0; c < a->D; c += WIDTH) {
+        size_t cols = MIN(a->D - c, (size_t)WIDTH);
+        gather(t->n, t->q, c, cols, b->q[0]);
+        gather(t->n, t->dout, c, cols, b->dout[0]);
+        gather(n, v, c, cols, b->k[0]);
+        turn(n, b->k[0], b->vt[0]);
+        gather(n, k, c, cols, b->k[0]);
+        turn(n, b->k[0], b->kt[0]);
+        multiply(t->n, n, cols, b->q[0], b->kt[0], c > 0, b->p[0]);
+        multiply(t->n, n, cols, b->dout[0], b->vt[0], c > 0, b->ds[0]);
     }
 }
 
-static void run_tile(const struct back_args *a, struct back_tile *t, size_t g, const int32_t *list,
-                     size_t longest)
+// Row i of S and dP becomes that of P and dS: zeros for keys that the query does not see.
+static void probabilities(const struct back_args *a, const struct back_tile *t, size_t i,
+                          size_t first, size_t n, float *p, float *ds)
 {
+    size_t own = t->len[i] > first ? MIN(n, t->len[i] - first) : 0;
+    size_t skip = t->seen[i] > first ? MIN(own, t->seen[i] - first) : 0;
+    v16 scale = v16_set1(a->scale), lse = v16_set1(t->lse[i]), delta = v16_set1(t->delta[i]);
+    for (size_t j = 0; j < skip; j++) {
+        p[j] = -INFINITY;
+    }
+    for (size_t j = 0; j < n; j += LANES) {
+        size_t part = j < own ? MIN(own - j, (size_t)LANES) : 0;
+        v16 s = v16_mul(v16_load_fill(p + j, part, -INFINITY), scale);
+        v16 e = v16_exp(v16_sub(s, lse));
+        v16 dp = v16_load_n(ds + j, part);
+        v16_store(p + j, e);
+        v16_store(ds + j, v16_mul(v16_mul(e, v16_sub(dp, delta)), scale));
+    }
+}
+
+static void add_gradients(const struct back_args *a, const struct back_tile *t,
+                          struct back_block *b, const float *const *k, size_t g,
+                          const int32_t *list, size_t n)
+{
+    for (size_t c = 0; c < a->D; c += WIDTH) {
+        size_t cols = MIN(a->D - c, (size_t)WIDTH);
+        if (a->D > WIDTH) {    // or they are there already
+            gather(t->n, t->q, c, cols, b->q[0]);
+            gather(t->n, t->dout, c, cols, b->dout[0]);
+            gather(n, k, c, cols, b->k[0]);
+        }
+        multiply(t->n, cols, n, b->ds[0], b->k[0], false, b->sums[0]);
+        for (size_t i = 0; i < t->n; i++) {
+            add_to(t->dq[i] + c, b->sums[i], cols);
+        }
+        multiply_turned(n, cols, t->n, b->ds[0], b->q[0], b->sums[0]);
+        for (size_t j = 0; j < n; j++) {
+            add_to(a->dk + (size_t)list[j] * a->lddkv + g * a->D + c, b->sums[j], cols);
+        }
+        multiply_turned(n, cols, t->n, b->p[0], b->dout[0], b->sums[0]);
+        for (size_t j = 0; j < n; j++) {
+            add_to(a->dv + (size_t)list[j] * a->lddkv + g * a->D + c, b->sums[j], cols);
+        }
+    }
+}
+
+static void run_tile(const struct back_args *a, struct back_tile *t, size_t g, const int32_t *list)
+{
+    struct back_block b;
     const float *k[KEY_BLOCK], *v[KEY_BLOCK];
-    size_t start = attn_block(longest);
+    size_t start = attn_block(t->longest);
     for (size_t i = 0; i < t->n; i++) {
         start = MIN(start, attn_block(t->seen[i]));
     }
-    for (size_t first = start; first < longest; first += KEY_BLOCK) {
-        size_t n = MIN(longest - first, (size_t)KEY_BLOCK);
+    for (size_t first = start; first < t->longest; first += KEY_BLOCK) {
+        size_t n = MIN(t->longest - first, (size_t)KEY_BLOCK);
         attn_rows(k, a->k + g * a->D, a->ldkv, list, first, n);
         attn_rows(v, a->v + g * a->D, a->ldkv, list, first, n);
+        scores(a, t, &b, k, v, n);
         for (size_t i = 0; i < t->n; i++) {
-            query_block(a, t, i, k, v, first, n);
+            probabilities(a, t, i, first, n, b.p[i], b.ds[i]);
         }
-        for (size_t j = 0; j < n; j++) {
-            size_t row = (size_t)list[first + j] * a->lddkv + g * a->D;
-            attn_weighted_sum(a->dk + row, t->n, t->ds[j], t->q, a->D);
-            attn_weighted_sum(a->dv + row, t->n, t->p[j], t->dout, a->D);
-        }
+        add_gradients(a, t, &b, k, g, list + first, n);
     }
     t->n = 0;
+    t->longest = 0;
 }
 
 static void add_query(const struct back_args *a, struct back_tile *t, size_t r, size_t h)
@@ -108,6 +277,7 @@ static void add_query(const struct back_args *a, struct back_tile *t, size_t r, 
     t->delta[i] = dot(t->dout[i], out, a->D);
     t->len[i] = (size_t)a->keys->kv_len[r];
     t->seen[i] = attn_first(a->keys, t->len[i]);
+    t->longest = MAX(t->longest, t->len[i]);
     memset(t->dq[i], 0, a->D * sizeof(float));
 }
 
@@ -118,18 +288,18 @@ static void task(void *arg, size_t chunk, int thread)
     const struct component *c = &a->component[chunk / a->G];
     size_t g = chunk % a->G, share = a->H / a->G;
     struct back_tile t;
-    t.n = 0;
+    t.n = t.longest = 0;
     for (size_t first = c->first, end; first < c->end; first = end) {
-        size_t longest = attn_run(a->keys, first, c->end, &end);
+        attn_run(a->keys, first, c->end, &end);
         const int32_t *list = a->keys->kv_index + a->keys->kv_off[first];
         for (size_t i = 0; i < (end - first) * share; i++) {
             add_query(a, &t, first + i / share, g * share + i % share);
             if (t.n == TILE_QUERIES) {
-                run_tile(a, &t, g, list, longest);
+                run_tile(a, &t, g, list);
             }
         }
         if (t.n > 0) {
-            run_tile(a, &t, g, list, longest);
+            run_tile(a, &t, g, list);
         }
     }
 }

@@ -50,7 +50,7 @@ static void dw_tile(size_t R, const float *y, const float *x, size_t panel, bool
 #if defined(CPU_ISA_AVX2)
     if (R >= 4) {
         r = R / 4 * 4;
-        TILE6_F32(r / 4, y, x);
+        TILE6_COLUMNS(r / 4, y, 24, x, 64);
     }
 #endif
     for (; r < R; r++) {

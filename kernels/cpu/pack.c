@@ -15,40 +15,18 @@
 // has, keep up with memory.
 
 #include "kernels/cpu/ops.h"
+#include "kernels/cpu/turn.h"
 
 #include <string.h>
 
-enum { PANEL = 16, PANELS_PER_TASK = 4, TILE_WORDS = PANEL * PANEL };
+enum {
+    PANEL = 16,
+    ROW_BYTES = PANEL * sizeof(uint32_t),
+    PANELS_PER_TASK = 4,
+    TILE_WORDS = PANEL * PANEL
+};
 
-typedef uint32_t words4 __attribute__((vector_size(16)));
 typedef uint16_t halves8 __attribute__((vector_size(16)));
-
-static inline words4 load4(const void *p)
-{
-    words4 v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
-
-static inline void store4(void *p, words4 v)
-{
-    memcpy(p, &v, sizeof v);
-}
-
-// to[i * PANEL + j] = from[j][i] for i, j = 0 .. 3; row j starts `stride` bytes after row j - 1.
-static inline void turn4(const char *from, size_t stride, uint32_t *to)
-{
-    words4 a = load4(from), b = load4(from + stride);
-    words4 c = load4(from + 2 * stride), d = load4(from + 3 * stride);
-    words4 ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5);
-    words4 ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
-    words4 cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5);
-    words4 cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-    store4(to, __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5));
-    store4(to + PANEL, __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7));
-    store4(to + (size_t)2 * PANEL, __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5));
-    store4(to + (size_t)3 * PANEL, __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7));
-}
 
 // ---- W into panels
 
@@ -93,7 +71,7 @@ static void pack_panel(const struct pack_args *a, size_t p)
         for (; step + 4 <= depth; step += 4) {
             for (size_t lane = 0; lane < PANEL; lane += 4) {
                 turn4(rows + lane * row_bytes + step * sizeof(uint32_t), row_bytes,
-                      panel + step * PANEL + lane);
+                      panel + step * PANEL + lane, ROW_BYTES);
             }
         }
     }
@@ -149,7 +127,7 @@ static void turn_tile_f32(const uint32_t *in, uint32_t *out)
 {
     for (size_t k = 0; k < PANEL; k += 4) {
         for (size_t n = 0; n < PANEL; n += 4) {
-            turn4((const char *)(in + k * PANEL + n), PANEL * sizeof *in, out + n * PANEL + k);
+            turn4(in + k * PANEL + n, ROW_BYTES, out + n * PANEL + k, ROW_BYTES);
         }
     }
 }
