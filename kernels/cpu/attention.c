@@ -31,6 +31,80 @@ struct query {
     float max, sum;
 };
 
+// ---- inner products over rows that are found through pointers
+//
+// D may be any size; 64 has a path of its own because most models have it.
+
+// s[j] = q . k[j], j = 0..15: per key 16 lanes over D, then the tree.
+static inline v16 dots16(const float *q, const float *const k[16], size_t D)
+{
+    v16 acc[16];
+    if (D == 64) {
+        const v16 q0 = v16_load(q), q1 = v16_load(q + 16);
+        const v16 q2 = v16_load(q + 32), q3 = v16_load(q + 48);
+        for (size_t j = 0; j < 16; j++) {
+            v16 a = v16_fma(q0, v16_load(k[j]), v16_zero());
+            a = v16_fma(q1, v16_load(k[j] + 16), a);
+            a = v16_fma(q2, v16_load(k[j] + 32), a);
+            acc[j] = v16_fma(q3, v16_load(k[j] + 48), a);
+        }
+        return v16_sum16(acc);
+    }
+    for (size_t j = 0; j < 16; j++) {
+        v16 a = v16_zero();
+        size_t i = 0;
+        for (; i + LANES <= D; i += LANES) {
+            a = v16_fma(v16_load(q + i), v16_load(k[j] + i), a);
+        }
+        if (i < D) {
+            a = v16_fma(v16_load_n(q + i, D - i), v16_load_n(k[j] + i, D - i), a);
+        }
+        acc[j] = a;
+    }
+    return v16_sum16(acc);
+}
+
+// acc[d] = fmaf(coef[j], row[j][d], acc[d]) for j = 0..n-1 in order.
+static void weighted_sum(float *acc, size_t n, const float *coef, const float *const *row, size_t D)
+{
+    size_t i = 0;
+    for (; i + 64 <= D; i += 64) {
+        v16 a0 = v16_load(acc + i), a1 = v16_load(acc + i + 16);
+        v16 a2 = v16_load(acc + i + 32), a3 = v16_load(acc + i + 48);
+        for (size_t j = 0; j < n; j++) {
+            const v16 c = v16_set1(coef[j]);
+            const float *p = row[j] + i;
+            a0 = v16_fma(c, v16_load(p), a0);
+            a1 = v16_fma(c, v16_load(p + 16), a1);
+            a2 = v16_fma(c, v16_load(p + 32), a2);
+            a3 = v16_fma(c, v16_load(p + 48), a3);
+        }
+        v16_store(acc + i, a0);
+        v16_store(acc + i + 16, a1);
+        v16_store(acc + i + 32, a2);
+        v16_store(acc + i + 48, a3);
+    }
+    for (; i < D; i += LANES) {
+        size_t m = D - i < LANES ? D - i : LANES;
+        v16 a = v16_load_n(acc + i, m);
+        for (size_t j = 0; j < n; j++) {
+            a = v16_fma(v16_set1(coef[j]), v16_load_n(row[j] + i, m), a);
+        }
+        v16_store_n(acc + i, a, m);
+    }
+}
+
+static void scale_by(float *acc, float factor, size_t D)
+{
+    v16 f = v16_set1(factor);
+    for (size_t i = 0; i < D; i += LANES) {
+        size_t m = D - i < LANES ? D - i : LANES;
+        v16_store_n(acc + i, v16_mul(v16_load_n(acc + i, m), f), m);
+    }
+}
+
+// ---- a query and a block of keys
+
 // Scores of keys skip .. n - 1 of a block (n <= 64), in place of s, from the 16 that skip lies in;
 // the others there become -inf. Returns their maximum.
 static float block_scores(const struct attn_args *a, const float *q, const float **k, size_t skip,
@@ -39,7 +113,7 @@ static float block_scores(const struct attn_args *a, const float *q, const float
     v16 scale = v16_set1(a->scale);
     v16 max = v16_set1(-INFINITY);
     for (size_t j = skip / LANES * LANES; j < n; j += LANES) {
-        v16 t = v16_mul(attn_dots16(q, k + j, a->D), scale);
+        v16 t = v16_mul(dots16(q, k + j, a->D), scale);
         if (n - j < LANES) {
             v16_store(s + j, t);
             t = v16_load_fill(s + j, n - j, -INFINITY);
@@ -71,8 +145,8 @@ static void query_block(const struct attn_args *a, struct query *q, const float 
     }
     q->sum = fmaf(q->sum, factor, v16_sum(sum));
     q->max = m;
-    attn_scale(q->out, factor, a->D);
-    attn_weighted_sum(q->out, n - skip, p + skip, v + skip, a->D);
+    scale_by(q->out, factor, a->D);
+    weighted_sum(q->out, n - skip, p + skip, v + skip, a->D);
 }
 
 static void tile(const struct attn_args *a, struct query *q, size_t n_queries, size_t g,

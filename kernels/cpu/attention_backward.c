@@ -22,15 +22,10 @@
 #include "kernels/cpu/attn.h"
 #include "kernels/cpu/tile.h"
 #include "kernels/cpu/turn.h"
-#if defined(CPU_ISA_AVX2)
-#include "kernels/cpu/tile_avx2.h"
-#endif
 
 enum {
     COMPONENTS_MAX = 256,
     WIDTH = 64,    // floats in a row of every matrix here
-    PANEL_COLS = TILE_MAX_PANELS * LANES,
-    MAX_ROWS = WIDTH + TILE_MAX_ROWS,    // the last tile of rows may stand out
 };
 
 struct component {
@@ -57,81 +52,77 @@ struct back_tile {
     size_t longest;                                  // of len
 };
 
-// A tile and a block: the operands of the five products. `sums` has the result of the last one.
+// A tile and a block: the operands of the five products, and the result of one.
 struct back_block {
-    float q[TILE_QUERIES][WIDTH], dout[TILE_QUERIES][WIDTH];      // a stretch of columns
-    float k[WIDTH][WIDTH], kt[WIDTH][WIDTH], vt[WIDTH][WIDTH];    // likewise; rows: keys; columns
-    float p[MAX_ROWS][WIDTH], ds[MAX_ROWS][WIDTH];                // by query, then key
-    float sums[MAX_ROWS][WIDTH];
+    float q[TILE_QUERIES][WIDTH], dout[TILE_QUERIES][WIDTH];    // a stretch of columns of Q and dO,
+    float k[KEY_BLOCK][WIDTH];                                  // of K,
+    float kt[WIDTH][WIDTH], vt[WIDTH][WIDTH];                   // and of K and V, turned
+    // S, then P; dP, then dS: by query, then key. Their tiles of columns may stand out, see below.
+    float p[TILE_QUERIES + 1][WIDTH], ds[TILE_QUERIES + 1][WIDTH];
+    float sums[WIDTH + TILE_MAX_ROWS][WIDTH];
 };
+_Static_assert((int)KEY_BLOCK == (int)WIDTH && TILE_QUERIES % TILE_MAX_ROWS == 0,
+               "rows of matrices");
 
 // ---- products of small matrices, all with rows of WIDTH floats
 
-typedef void product_fn(size_t steps, const float *y, const float *x, bool add, float *out);
-
 // clang-format off
-#define JOIN_(a, b) a##b
-#define JOIN(a, b) JOIN_(a, b)
-#define ROWS_EACH JOIN(EACH_, TILE_MAX_ROWS)
-#define OVER_PANELS JOIN(OVER_, TILE_MAX_PANELS)
-#define PANELS JOIN(PANELS_, TILE_MAX_PANELS)
 #define X_LOAD(p) const v16 x##p = v16_load(x + k * WIDTH + p * LANES);
-#define STEP_BY_ROW(r, panels) JOIN(TILE_STEP_, panels)(r, y[r * WIDTH + k], x)
-#define STEP_BY_COLUMN(r, panels) JOIN(TILE_STEP_, panels)(r, y[k * WIDTH + r], x)
+#define STEP_BY_ROW(r, _) TILE_STEP(r, y[r * WIDTH + k], x)
+#define STEP_BY_COLUMN(r, _) TILE_STEP(r, y[k * WIDTH + r], x)
 #define STORE(r, p) { float *o = out + r * WIDTH + p * LANES;                                      \
                       v16_store(o, add ? v16_add(v16_load(o), c##r##_##p) : c##r##_##p); }
 // START: the first steps, where there is a faster way for them, as in gemm.c; it moves k on.
 #define PRODUCT(name, START, STEP)                                                                 \
     static void name(size_t steps, const float *y, const float *x, bool add, float *out)           \
     {                                                                                              \
-        OVER_PANELS(ROWS_EACH, TILE_DECLARE)                                                       \
+        TILE_OVER(TILE_EACH, TILE_DECLARE)                                                         \
         size_t k = 0;                                                                              \
         START                                                                                      \
         for (; k < steps; k++) {                                                                   \
-            PANELS(X_LOAD)                                                                         \
-            ROWS_EACH(STEP, TILE_MAX_PANELS)                                                       \
+            TILE_PANELS(X_LOAD)                                                                    \
+            TILE_EACH(STEP, )                                                                      \
         }                                                                                          \
-        OVER_PANELS(ROWS_EACH, STORE)                                                              \
+        TILE_OVER(TILE_EACH, STORE)                                                                \
     }
 #if defined(CPU_ISA_AVX2)
 #define START_BY_ROW                                                                               \
-    if (steps >= 4) {                                                                              \
-        k = steps / 4 * 4;                                                                         \
-        TILE6_ROWS(k / 4, y, WIDTH, x, 256);                                                       \
+    if (steps >= TILE6_STEPS) {                                                                    \
+        k = steps - steps % TILE6_STEPS;                                                           \
+        TILE6_BY_ROW(k, y, WIDTH, x, 256);                                                         \
     }
 #define START_BY_COLUMN                                                                            \
-    if (steps >= 4) {                                                                              \
-        const float *y_ = y, *x_ = x;                                                              \
-        k = steps / 4 * 4;                                                                         \
-        TILE6_COLUMNS(k / 4, y_, 256, x_, 256);                                                    \
+    if (steps >= TILE6_STEPS) {                                                                    \
+        k = steps - steps % TILE6_STEPS;                                                           \
+        TILE6_BY_COLUMN(k, y, 256, x, 256);                                                        \
     }
-_Static_assert(WIDTH * sizeof(float) == 256, "the steps of AVX2's tile");
+_Static_assert(WIDTH * sizeof(float) == 256, "a row, from one step to the next");
 #else
 #define START_BY_ROW
 #define START_BY_COLUMN
 #endif
 
-PRODUCT(tile_yx, START_BY_ROW, STEP_BY_ROW)             // out = y x, y (rows of a tile, steps)
-PRODUCT(tile_ytx, START_BY_COLUMN, STEP_BY_COLUMN)      // out = y^T x, y (steps, rows of a tile)
+PRODUCT(tile_yx, START_BY_ROW, STEP_BY_ROW)           // out = y x, y (rows of a tile, steps)
+PRODUCT(tile_ytx, START_BY_COLUMN, STEP_BY_COLUMN)    // out = y^T x, y (steps, rows of a tile)
 // clang-format on
 
 // out (rows, cols) = y x, x (steps, cols); `add`: += instead. Rounded up, rows and cols, to tiles.
 static void multiply(size_t rows, size_t cols, size_t steps, const float *y, const float *x,
                      bool add, float *out)
 {
-    for (size_t c = 0; c < cols; c += PANEL_COLS) {
+    for (size_t c = 0; c < cols; c += TILE_MAX_COLS) {
         for (size_t r = 0; r < rows; r += TILE_MAX_ROWS) {
             tile_yx(steps, y + r * WIDTH, x + c, add, out + r * WIDTH + c);
         }
     }
 }
 
-// out (rows, cols) = y^T x, y (steps, rows). What stands out of y's rows makes rows of out that
-// nobody reads.
+// out (rows, cols) = y^T x, y (steps, rows). The last tile may stand out of y's rows, into those
+// that follow: it makes rows of out that nobody reads.
 static void multiply_turned(size_t rows, size_t cols, size_t steps, const float *y, const float *x,
                             float *out)
 {
-    for (size_t c = 0; c < cols; c += PANEL_COLS) {
+    for (size_t c = 0; c < cols; c += TILE_MAX_COLS) {
         for (size_t r = 0; r < rows; r += TILE_MAX_ROWS) {
             tile_ytx(steps, y + r, x + c, false, out + r * WIDTH + c);
         }

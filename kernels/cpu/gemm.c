@@ -18,9 +18,6 @@
 
 #include "kernels/cpu/ops.h"
 #include "kernels/cpu/tile.h"
-#if defined(CPU_ISA_AVX2)
-#include "kernels/cpu/tile_avx2.h"
-#endif
 
 enum { LINE = 64, AHEAD = 32 * LINE };    // bytes; a step of a tile reads a line of each panel
 
@@ -104,9 +101,9 @@ TILE(1, 4)
 TILE_F32(6, 1)
 #if defined(CPU_ISA_AVX2)
 #define START_6X1                                                                                  \
-    if (t->K >= 4) {                                                                               \
-        k = t->K / 4 * 4;                                                                          \
-        TILE6_BF16(k / 4, t->x, t->ldx, w0, fetch, t->stride);                                     \
+    if (t->K >= TILE6_STEPS) {                                                                     \
+        k = t->K - t->K % TILE6_STEPS;                                                             \
+        TILE6_BF16(k, t->x, t->ldx, w0, fetch, t->stride);                                         \
         w0 += k / 2 * LANES;                                                                       \
     }
 TILE_BF16_FROM(6, 1, START_6X1)

@@ -11,14 +11,10 @@
 
 #include "kernels/cpu/ops.h"
 #include "kernels/cpu/tile.h"
-#if defined(CPU_ISA_AVX2)
-#include "kernels/cpu/tile_avx2.h"
-#endif
 
 enum {
     DW_STRETCH = 256,    // rows of a chain
     DW_AHEAD = 8,        // rows of dy fetched ahead of their copying
-    PANEL_COLS = TILE_MAX_PANELS * LANES,
 };
 
 struct dw_args {
@@ -30,36 +26,29 @@ struct dw_args {
 };
 
 // clang-format off
-#define STEP(r, panels) JOIN(TILE_STEP_, panels)(r, y[r], x)
-#define X_LOAD(p) const v16 x##p = v16_load(x + p * panel);
-#define STORE(r, p) { float *s = sums + r * PANEL_COLS + p * LANES;                                \
+#define STEP(r, _) TILE_STEP(r, y[k * TILE_MAX_ROWS + r], x)
+#define X_LOAD(p) const v16 x##p = v16_load(x + k * LANES + p * panel);
+#define STORE(r, p) { float *s = sums + r * TILE_MAX_COLS + p * LANES;                             \
                       v16_store(s, first ? c##r##_##p : v16_add(v16_load(s), c##r##_##p)); }
 // clang-format on
-#define JOIN_(a, b) a##b
-#define JOIN(a, b) JOIN_(a, b)
-#define ROWS_EACH JOIN(EACH_, TILE_MAX_ROWS)
-#define OVER_PANELS JOIN(OVER_, TILE_MAX_PANELS)
-#define PANELS JOIN(PANELS_, TILE_MAX_PANELS)
 
 // sums (rows of a tile, panels * 16) =, or +=, the chains over R rows. x: panels `panel` floats
 // apart; y (R, rows of a tile).
 static void dw_tile(size_t R, const float *y, const float *x, size_t panel, bool first, float *sums)
 {
-    OVER_PANELS(ROWS_EACH, TILE_DECLARE)
-    size_t r = 0;
+    TILE_OVER(TILE_EACH, TILE_DECLARE)
+    size_t k = 0;
 #if defined(CPU_ISA_AVX2)
-    if (R >= 4) {
-        r = R / 4 * 4;
-        TILE6_COLUMNS(r / 4, y, 24, x, 64);
+    if (R >= TILE6_STEPS) {
+        k = R - R % TILE6_STEPS;
+        TILE6_BY_COLUMN(k, y, 24, x, 64);
     }
 #endif
-    for (; r < R; r++) {
-        PANELS(X_LOAD)
-        ROWS_EACH(STEP, TILE_MAX_PANELS)
-        y += TILE_MAX_ROWS;
-        x += LANES;
+    for (; k < R; k++) {
+        TILE_PANELS(X_LOAD)
+        TILE_EACH(STEP, )
     }
-    OVER_PANELS(ROWS_EACH, STORE)
+    TILE_OVER(TILE_EACH, STORE)
 }
 
 static void pack_x_task(void *arg, size_t p, int thread)
@@ -112,13 +101,13 @@ static void pack_dy(const struct dw_args *a, size_t first, size_t end, float *to
     }
 }
 
-// dw (n rows, m <= PANEL_COLS columns) += sums
+// dw (n rows, m <= TILE_MAX_COLS columns) += sums
 static void add_sums(float *dw, size_t ldw, size_t n, size_t m, const float *sums)
 {
     for (size_t i = 0; i < n; i++) {
         for (size_t j = 0; j < m; j += LANES) {
             size_t part = MIN(m - j, (size_t)LANES);
-            v16 c = v16_load(sums + i * PANEL_COLS + j);
+            v16 c = v16_load(sums + i * TILE_MAX_COLS + j);
             float *at = dw + i * ldw + j;
             v16_store_n(at, v16_add(v16_load_n(at, part), c), part);
         }
@@ -128,13 +117,13 @@ static void add_sums(float *dw, size_t ldw, size_t n, size_t m, const float *sum
 static void dw_task(void *arg, size_t chunk, int thread)
 {
     const struct dw_args *a = arg;
-    float sums[DW_TASK * PANEL_COLS];
+    float sums[DW_TASK * TILE_MAX_COLS];
     float *dy = a->blocks + (size_t)thread * DW_ROWS * DW_TASK;
     size_t first = chunk * DW_TASK, end = MIN(a->N, first + DW_TASK), n = end - first;
     pack_dy(a, first, end, dy);
-    for (size_t k = 0; k < a->K; k += PANEL_COLS) {
+    for (size_t k = 0; k < a->K; k += TILE_MAX_COLS) {
         float *dw = a->dw + first * a->ldw + k;
-        size_t cols = MIN(a->K - k, (size_t)PANEL_COLS);
+        size_t cols = MIN(a->K - k, (size_t)TILE_MAX_COLS);
         const float *x = a->panels + k * DW_ROWS;
         for (size_t r = 0; r < a->R; r += DW_STRETCH) {
             size_t rows = MIN(a->R - r, (size_t)DW_STRETCH);
@@ -143,7 +132,7 @@ static void dw_task(void *arg, size_t chunk, int thread)
                     prefetch_rows(dw, a->ldw, i, MIN(n, i + TILE_MAX_ROWS), cols);
                 }
                 dw_tile(rows, dy + i * a->R + r * TILE_MAX_ROWS, x + r * LANES, DW_ROWS * LANES,
-                        r == 0, sums + i * PANEL_COLS);
+                        r == 0, sums + i * TILE_MAX_COLS);
             }
         }
         add_sums(dw, a->ldw, n, cols, sums);

@@ -49,5 +49,18 @@
 #define TILE_MAX_ROWS 6
 #define TILE_MAX_PANELS 1
 #endif
+enum { TILE_MAX_COLS = TILE_MAX_PANELS * LANES };
+
+// The macros above for it.
+#define TILE_JOIN_(a, b) a##b
+#define TILE_JOIN(a, b) TILE_JOIN_(a, b)
+#define TILE_EACH TILE_JOIN(EACH_, TILE_MAX_ROWS)
+#define TILE_OVER TILE_JOIN(OVER_, TILE_MAX_PANELS)
+#define TILE_PANELS TILE_JOIN(PANELS_, TILE_MAX_PANELS)
+#define TILE_STEP TILE_JOIN(TILE_STEP_, TILE_MAX_PANELS)
+
+#if defined(CPU_ISA_AVX2)
+#include "kernels/cpu/tile_avx2.h"
+#endif
 
 #endif

@@ -63,14 +63,15 @@ class Contestant:
 
 
 class WholeRun(Contestant):
-    """A program that is started for each turn and prints a line for each step."""
+    """A program that is started for each turn and prints a line for each step. The last one does not count: nobody decodes ahead
+    for the next any more."""
 
     def start(self):
         pass
 
     def turn(self):
         out = subprocess.run(self.argv, stdout=subprocess.PIPE, text=True, env=self.env, check=True, preexec_fn=as_many_cores_as_threads).stdout
-        lines = [json.loads(line) for line in out.splitlines()]
+        lines = [json.loads(line) for line in out.splitlines()][:-1]
         figures = {key: statistics.median(line[key] for line in lines) for key, value in lines[-1].items() if isinstance(value, (int, float))}
         return figures
 
@@ -146,7 +147,7 @@ def contestants(s, row):
         return [Contestant("caravan", ours, "tokens_per_s")] + [
             Contestant(f"PyTorch f32, micro-batch {m}", s.peer(s.torch, "train.py", hf, s.sequences, 256, m, s.threads), "tokens_per_s", True) for m in (1, 4)]
     if kind == "step":
-        ours = s.ours("step", "--json", "--repeats", "4", "--skip", "2", "--groups", str(s.groups), "--samples", "8", "--tokens", "64",
+        ours = s.ours("step", "--json", "--repeats", "3", "--skip", "1", "--groups", str(s.groups), "--samples", "8", "--tokens", "64",
                       "--actor-threads", s.threads, "--learner-threads", s.threads)
         return [WholeRun("caravan", ours, "seconds"), Contestant("TRL f32", s.peer(s.torch, "trl_step.py", hf, s.groups, 8, 64, s.threads), "seconds", True)]
     sys.exit(f"ROWS: {row}: expected decode-64, decode-8, decode-1, prefill, train or step")
