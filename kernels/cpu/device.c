@@ -78,7 +78,7 @@ enum err cpu_device_open(const char *kind, struct pool *pool, struct device **ou
         void *to;    // a pointer in d
         size_t bytes;
     } scratch[] = {
-        {&d->dw_panels, sizeof(float) * DW_ROWS * DW_COLS},
+        {&d->dw_panels, sizeof(float) * (DW_ROWS + 1) * DW_COLS},
         {&d->dw_blocks, sizeof(float) * threads * DW_ROWS * DW_TASK},
         {&d->stats, sizeof *d->stats * STATS_MAX},
         {&d->pieces, sizeof(float) * STATS_MAX * VOCAB_PIECES},

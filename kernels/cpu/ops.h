@@ -47,7 +47,7 @@ struct vocab_stats {    // of one block of logits x
 struct cpu_device {
     struct device base;
     const char *isa;
-    float *dw_panels;             // DW_ROWS * DW_COLS
+    float *dw_panels;             // (DW_ROWS + 1) * DW_COLS
     float *dw_blocks;             // threads * DW_ROWS * DW_TASK
     struct vocab_stats *stats;    // STATS_MAX
     float *pieces;                // STATS_MAX * VOCAB_PIECES
