@@ -34,7 +34,7 @@
 
 enum {
     PAGE = 4096,
-    REVISION = 1,
+    REVISION = 2,    // also of the panels' layout
     SEALS = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL,
     STATE_EMPTY = 0,
     STATE_WHOLE = 1,

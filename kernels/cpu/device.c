@@ -23,7 +23,8 @@ static bool isa_supported(const struct isa *i)
     __builtin_cpu_init();
     bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     if (i->ops == &cpu_avx512_table) {
-        return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq");
+        return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+               __builtin_cpu_supports("avx512bw");
     }
     if (i->ops == &cpu_avx2_table) {
         return avx2;

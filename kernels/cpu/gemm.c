@@ -10,8 +10,8 @@
 //   few rows    bound by the bytes of W: several panels at once, as streams of their own, so that
 //               there are chains enough.
 //
-// bf16 weights come in pairs (k, k+1) in one 32-bit word: a shift widens the first, a mask the
-// second. No shuffles, one load for two steps.
+// bf16 weights come in lines of two steps, ordered so that interleaving with zeros, one instruction
+// that also loads, widens either step.
 //
 // A task is a block of rows (its x fits L2) times a group of panels; tasks of neighbouring row
 // blocks follow one another and find the panels in cache.
@@ -40,18 +40,18 @@ typedef void tile_fn(const struct tile_args *t);
                       v16_store(o, t->add ? v16_add(v16_load(o), c##r##_##p) : c##r##_##p); }
 
 #define W_POINTER_BF16(p)                                                                          \
-    const uint32_t *w##p = (const uint32_t *)(const void *)(t->w + p * t->panel);
-#define W_LO(p) const v16 lo##p = v16_bf16_lo(w##p);
-#define W_HI(p) const v16 hi##p = v16_bf16_hi(w##p);
-#define W_NEXT(p) w##p += LANES;
+    const uint16_t *w##p = (const uint16_t *)(const void *)(t->w + p * t->panel);
+#define W_FIRST(p) const v16 even##p = v16_bf16_first(w##p);
+#define W_SECOND(p) const v16 odd##p = v16_bf16_second(w##p);
+#define W_NEXT(p) w##p += 2 * LANES;
 #define W_FETCH(p) __builtin_prefetch(fetch + p * t->panel);
-#define STEP_LO(r, panels) TILE_STEP_##panels(r, x##r[k], lo)
-#define STEP_HI(r, panels) TILE_STEP_##panels(r, x##r[k + 1], hi)
+#define STEP_EVEN(r, panels) TILE_STEP_##panels(r, x##r[k], even)
+#define STEP_ODD(r, panels) TILE_STEP_##panels(r, x##r[k + 1], odd)
 
 // START: the first steps, all at once, where a tile has a faster way for them; it moves k, the
 // panels' pointers and `fetch` on.
-#define TILE_BF16_FROM(ROWS, PANELS, START)                                                        \
-    static void bf16_##ROWS##x##PANELS(const struct tile_args *t)                                  \
+#define TILE_BF16_FROM(NAME, ROWS, PANELS, START)                                                  \
+    static void NAME(const struct tile_args *t)                                                    \
     {                                                                                              \
         OVER_##PANELS(EACH_##ROWS, TILE_DECLARE)                                                   \
         EACH_##ROWS(ROW_POINTER, 0)                                                                \
@@ -60,22 +60,23 @@ typedef void tile_fn(const struct tile_args *t);
         size_t k = 0;                                                                              \
         START                                                                                      \
         for (; k + 1 < t->K; k += 2) {                                                             \
-            { PANELS_##PANELS(W_LO) EACH_##ROWS(STEP_LO, PANELS) }                          \
-            { PANELS_##PANELS(W_HI) EACH_##ROWS(STEP_HI, PANELS) }                          \
+            { PANELS_##PANELS(W_FIRST) EACH_##ROWS(STEP_EVEN, PANELS) }                            \
+            { PANELS_##PANELS(W_SECOND) EACH_##ROWS(STEP_ODD, PANELS) }                            \
             PANELS_##PANELS(W_FETCH)                                                               \
             fetch += t->stride;                                                                    \
             PANELS_##PANELS(W_NEXT)                                                                \
         }                                                                                          \
         if (k < t->K) {                                                                            \
-            PANELS_##PANELS(W_LO) EACH_##ROWS(STEP_LO, PANELS)                              \
+            PANELS_##PANELS(W_FIRST) EACH_##ROWS(STEP_EVEN, PANELS)                                \
         }                                                                                          \
         OVER_##PANELS(EACH_##ROWS, STORE)                                                          \
     }
 
-#define TILE_BF16(ROWS, PANELS) TILE_BF16_FROM(ROWS, PANELS, )
+#define TILE_BF16(ROWS, PANELS) TILE_BF16_FROM(bf16_##ROWS##x##PANELS, ROWS, PANELS, )
 
 #define W_POINTER_F32(p) const float *w##p = (const float *)(const void *)(t->w + p * t->panel);
-#define W_F32(p) const v16 lo##p = v16_load(w##p);
+#define W_F32(p) const v16 even##p = v16_load(w##p);
+#define W_NEXT_F32(p) w##p += LANES;
 
 #define TILE_F32(ROWS, PANELS)                                                                     \
     static void f32_##ROWS##x##PANELS(const struct tile_args *t)                                   \
@@ -88,8 +89,8 @@ typedef void tile_fn(const struct tile_args *t);
             PANELS_##PANELS(W_FETCH)                                                               \
             fetch += t->stride;                                                                    \
             PANELS_##PANELS(W_F32)                                                                 \
-            EACH_##ROWS(STEP_LO, PANELS)                                                    \
-            PANELS_##PANELS(W_NEXT)                                                                \
+            EACH_##ROWS(STEP_EVEN, PANELS)                                                         \
+            PANELS_##PANELS(W_NEXT_F32)                                                            \
         }                                                                                          \
         OVER_##PANELS(EACH_##ROWS, STORE)                                                          \
     }
@@ -100,13 +101,15 @@ TILE(1, 1) TILE(2, 1) TILE(3, 1) TILE(4, 1) TILE(5, 1)
 TILE(1, 4)
 TILE_F32(6, 1)
 #if defined(CPU_ISA_AVX2)
-#define START_6X1                                                                                  \
+#define START_6X1(FETCH)                                                                           \
     if (t->K >= TILE6_STEPS) {                                                                     \
         k = t->K - t->K % TILE6_STEPS;                                                             \
-        TILE6_BF16(k, t->x, t->ldx, w0, fetch, t->stride);                                         \
-        w0 += k / 2 * LANES;                                                                       \
+        TILE6_BF16(k, t->x, t->ldx, w0, FETCH, fetch, t->stride);                                  \
+        w0 += k * LANES;                                                                           \
     }
-TILE_BF16_FROM(6, 1, START_6X1)
+// A tile that walks its panel alone prefetches every line of it, one of several its part.
+TILE_BF16_FROM(bf16_6x1_alone, 6, 1, START_6X1(TILE6_FETCH_ALL))
+TILE_BF16_FROM(bf16_6x1, 6, 1, START_6X1(TILE6_FETCH_HALF))
 #else
 TILE_BF16(6, 1)
 #endif
@@ -120,6 +123,11 @@ TILE(2, 2)
 
 #define ROW(ROWS, WIDE) { bf16_##ROWS##x1, f32_##ROWS##x1,                                         \
                           bf16_##ROWS##x##WIDE, f32_##ROWS##x##WIDE, WIDE }
+#if defined(CPU_ISA_AVX2)
+#define ROW_6_FEW { bf16_6x1_alone, f32_6x1, bf16_6x1_alone, f32_6x1, 1 }
+#else
+#define ROW_6_FEW ROW(6, 1)
+#endif
     // clang-format on
 
     // By rows: the tile of one panel and the widest. `wide_few` is for products of at most 6 rows,
@@ -137,7 +145,7 @@ static const struct tile_set many[] = {
     [9] = ROW(10, 2), [10] = ROW(11, 2), [11] = ROW(12, 2)};
 #else
 static const struct tile_set few[] = {ROW(1, 4), ROW(2, 2), ROW(3, 1),
-                                      ROW(4, 1), ROW(5, 1), ROW(6, 1)};
+                                      ROW(4, 1), ROW(5, 1), ROW_6_FEW};
 static const struct tile_set many[] = {
     [2] = ROW(3, 1), [3] = ROW(4, 1), [4] = ROW(5, 1), [5] = ROW(6, 1)};
 #endif

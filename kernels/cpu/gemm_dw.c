@@ -173,7 +173,7 @@ static void dw_task(void *arg, size_t chunk, int thread)
 // Rows of each chain but the last: as few chains as may be, of whole turns of a tile's loop.
 static size_t stretch_of(size_t R)
 {
-    enum { TURN = 4 };
+    enum { TURN = 8 };
     size_t even = cpu_div_up(R, cpu_div_up(R, (size_t)DW_STRETCH));
     return cpu_div_up(even, (size_t)TURN) * TURN;
 }

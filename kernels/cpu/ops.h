@@ -86,6 +86,11 @@ void cpu_download(struct device *d, void *host, const void *src, size_t bytes);
 void cpu_copy(struct device *d, void *dst, const void *src, size_t bytes);
 void cpu_zero(struct device *d, void *dst, size_t bytes);
 size_t cpu_packed_bytes(enum dtype t, size_t N, size_t K);
+// Where in a panel of bf16 column `lane` has step k, in elements.
+static inline size_t cpu_bf16_at(size_t k, size_t lane)
+{
+    return k / 2 * 32 + lane / 4 * 8 + k % 2 * 4 + lane % 4;
+}
 void cpu_pack(struct device *d, enum dtype t, size_t N, size_t K, const void *w, void *packed);
 void cpu_transpose(struct device *d, enum dtype t, size_t N, size_t K, const void *packed,
                    void *packed_t);

@@ -55,10 +55,9 @@ static void embed_chunk(void *arg, size_t chunk, int thread)
             }
             continue;
         }
-        const uint32_t *p = (const uint32_t *)(const void *)panel + id % LANES;
+        const uint16_t *p = (const uint16_t *)(const void *)panel;
         for (size_t k = 0; k < a->C; k++) {
-            uint32_t pair = p[k / 2 * LANES];
-            out[k] = vec_from_bits(k % 2 == 0 ? pair << 16 : pair & 0xffff0000u);
+            out[k] = vec_from_bits((uint32_t)p[cpu_bf16_at(k, id % LANES)] << 16);
         }
     }
 }

@@ -1,5 +1,5 @@
-// turn.h: 4 x 4 words turned by 90 degrees, from which larger transposes are made. Private to
-// kernels/.
+// turn.h: 4 x 4 words, or half words, turned by 90 degrees, from which larger transposes are made.
+// Private to kernels/.
 //
 // In vectors of 16 bytes, which every machine has.
 #ifndef CARAVAN_KERNELS_CPU_TURN_H
@@ -10,6 +10,17 @@
 #include <string.h>
 
 typedef uint32_t words4 __attribute__((vector_size(16)));
+typedef uint16_t halves8 __attribute__((vector_size(16)));
+
+// Interleaved: the first four of each, the last four.
+static inline halves8 zip_first(halves8 a, halves8 b)
+{
+    return __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
+}
+static inline halves8 zip_last(halves8 a, halves8 b)
+{
+    return __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+}
 
 static inline words4 load4(const void *p)
 {

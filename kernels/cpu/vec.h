@@ -108,15 +108,16 @@ static inline v16 v16_pow2_from_magic(v16 t)
     __m512i i = _mm512_slli_epi32(_mm512_castps_si512(t), 23);
     return _mm512_castsi512_ps(_mm512_add_epi32(i, _mm512_set1_epi32(0x3f800000)));
 }
-// 16 pairs of bf16 (low half, high half) widened
-static inline v16 v16_bf16_lo(const uint32_t *p)
+// The 16 weights of the first or the second step of a line of bf16 (pack.c), widened.
+static inline v16 v16_bf16_first(const uint16_t *line)
 {
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_loadu_si512(p), 16));
+    __m512i l = _mm512_loadu_si512(line);
+    return _mm512_castsi512_ps(_mm512_unpacklo_epi16(_mm512_setzero_si512(), l));
 }
-static inline v16 v16_bf16_hi(const uint32_t *p)
+static inline v16 v16_bf16_second(const uint16_t *line)
 {
-    __m512i mask = _mm512_set1_epi32((int)0xffff0000u);
-    return _mm512_castsi512_ps(_mm512_and_si512(_mm512_loadu_si512(p), mask));
+    __m512i l = _mm512_loadu_si512(line);
+    return _mm512_castsi512_ps(_mm512_unpackhi_epi16(_mm512_setzero_si512(), l));
 }
 static inline float v16_sum(v16 a)    // the tree 8, 4, 2, 1
 {
@@ -244,20 +245,23 @@ static inline v16 v16_pow2_from_magic(v16 t)
 {
     return (v16){vec_pow2(t.a), vec_pow2(t.b)};
 }
-static inline __m256i vec_load_si(const uint32_t *p)
+static inline __m256 vec_bf16_first(const uint16_t *p)
 {
-    return _mm256_loadu_si256((const __m256i *)(const void *)p);
+    __m256i l = _mm256_loadu_si256((const __m256i *)(const void *)p);
+    return _mm256_castsi256_ps(_mm256_unpacklo_epi16(_mm256_setzero_si256(), l));
 }
-static inline v16 v16_bf16_lo(const uint32_t *p)
+static inline __m256 vec_bf16_second(const uint16_t *p)
 {
-    return (v16){_mm256_castsi256_ps(_mm256_slli_epi32(vec_load_si(p), 16)),
-                 _mm256_castsi256_ps(_mm256_slli_epi32(vec_load_si(p + 8), 16))};
+    __m256i l = _mm256_loadu_si256((const __m256i *)(const void *)p);
+    return _mm256_castsi256_ps(_mm256_unpackhi_epi16(_mm256_setzero_si256(), l));
 }
-static inline v16 v16_bf16_hi(const uint32_t *p)
+static inline v16 v16_bf16_first(const uint16_t *line)
 {
-    __m256i mask = _mm256_set1_epi32((int)0xffff0000u);
-    return (v16){_mm256_castsi256_ps(_mm256_and_si256(vec_load_si(p), mask)),
-                 _mm256_castsi256_ps(_mm256_and_si256(vec_load_si(p + 8), mask))};
+    return (v16){vec_bf16_first(line), vec_bf16_first(line + 16)};
+}
+static inline v16 v16_bf16_second(const uint16_t *line)
+{
+    return (v16){vec_bf16_second(line), vec_bf16_second(line + 16)};
 }
 static inline float v16_sum(v16 x)
 {
@@ -427,25 +431,20 @@ static inline v16 v16_pow2_from_magic(v16 t)
     memcpy(f, u, sizeof f);
     return v16_load(f);
 }
-static inline v16 v16_bf16_lo(const uint32_t *p)
+static inline vec4 vec4_bf16(const uint16_t *p)    // four, widened
 {
-    uint32_t u[16];
-    float f[16];
-    for (size_t i = 0; i < 16; i++) {
-        u[i] = p[i] << 16;
-    }
-    memcpy(f, u, sizeof f);
-    return v16_load(f);
+    typedef uint16_t halves8 __attribute__((vector_size(16)));
+    halves8 h = {0};
+    memcpy(&h, p, 4 * sizeof *p);
+    return (vec4)__builtin_shufflevector((halves8){0}, h, 0, 8, 0, 9, 0, 10, 0, 11);
 }
-static inline v16 v16_bf16_hi(const uint32_t *p)
+static inline v16 v16_bf16_first(const uint16_t *line)
 {
-    uint32_t u[16];
-    float f[16];
-    for (size_t i = 0; i < 16; i++) {
-        u[i] = p[i] & 0xffff0000u;
-    }
-    memcpy(f, u, sizeof f);
-    return v16_load(f);
+    return (v16){vec4_bf16(line), vec4_bf16(line + 8), vec4_bf16(line + 16), vec4_bf16(line + 24)};
+}
+static inline v16 v16_bf16_second(const uint16_t *line)
+{
+    return v16_bf16_first(line + 4);
 }
 static inline float v16_sum(v16 x)
 {

@@ -4,8 +4,9 @@
 // of a kernel and launches it; device.cu gathers them in one table. To add one: kernel and op in the
 // file of its kind, a prototype here, a line in the table.
 //
-// Memory layout of packed weights: that of kernels/cpu/pack.c (panels of 16 columns; bf16 as words
-// of two steps), so a panel's next steps are always the next bytes.
+// Memory layout of packed weights: panels of 16 columns; f32: (K, 16); bf16: words of two steps,
+// (K / 2, 16), the even one in the low half, an odd K ending with a zero. A panel's next steps are
+// always the next bytes.
 #ifndef CARAVAN_KERNELS_CUDA_OPS_H
 #define CARAVAN_KERNELS_CUDA_OPS_H
 
