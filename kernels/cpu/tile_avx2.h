@@ -1,9 +1,9 @@
 // tile_avx2.h: the steps of AVX2's large tile, 6 rows x 1 panel, in assembly. Part of tile.h.
 //
 // The tile needs all 16 registers: 12 accumulators, the 16 weights of a step, a factor and zeros.
-// Compilers hold two factors at once, run out, and move accumulators to and fro: a sixth
-// more instructions than needed. That shows where the core is shared with another hyperthread and
-// half of a front end is what limits the tile.
+// Compilers hold two factors at once, run out, and move accumulators to and fro. More instructions
+// than needed show where the core is shared with another hyperthread and half of a front end is what
+// limits the tile.
 //
 // The macros set the variables c0_0 … c5_0 that TILE_DECLARE made: they start chains and do not go
 // on with them. They take n steps, a multiple of TILE6_STEPS and not 0. Everything else is as in
@@ -63,11 +63,12 @@ enum { TILE6_STEPS = 8 };
 #define TILE6_LINE(line, k, k_next)                                                                \
     TILE6_FIRST(line) TILE6_STEP_BY_ROW(k) TILE6_SECOND(line) TILE6_STEP_BY_ROW(k_next)
 
-// How a turn prefetches: at `fetch` and every `stride` bytes, or at every second of these places.
-#define TILE6_FETCH_ALL                                                                            \
+// How a turn prefetches, per line of the panel or for every second one; `stride` is per line.
+#define TILE6_FETCH_TWO                                                                            \
     "prefetcht0 (%[f])\n\t"                                                                        \
     "prefetcht0 (%[f], %[s])\n\t"                                                                  \
-    "lea (%[f], %[s], 2), %[f]\n\t" TILE6_FETCH_HALF
+    "lea (%[f], %[s], 2), %[f]\n\t"
+#define TILE6_FETCH_ALL TILE6_FETCH_TWO TILE6_FETCH_TWO
 #define TILE6_FETCH_HALF                                                                           \
     "prefetcht0 (%[f])\n\t"                                                                        \
     "prefetcht0 (%[f], %[s], 2)\n\t"                                                               \
