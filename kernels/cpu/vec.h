@@ -295,6 +295,8 @@ static inline v16 v16_sum16(const v16 a[16])
 // ---- portable
 #else
 
+#include "kernels/cpu/turn.h"
+
 typedef float vec4 __attribute__((vector_size(16)));
 typedef struct {
     vec4 a, b, c, d;
@@ -431,20 +433,23 @@ static inline v16 v16_pow2_from_magic(v16 t)
     memcpy(f, u, sizeof f);
     return v16_load(f);
 }
-static inline vec4 vec4_bf16(const uint16_t *p)    // four, widened
+static inline vec4 vec4_bf16_first(const uint16_t *p)
 {
-    typedef uint16_t halves8 __attribute__((vector_size(16)));
-    halves8 h = {0};
-    memcpy(&h, p, 4 * sizeof *p);
-    return (vec4)__builtin_shufflevector((halves8){0}, h, 0, 8, 0, 9, 0, 10, 0, 11);
+    return (vec4)zip_first((halves8){0}, (halves8)load4(p));
+}
+static inline vec4 vec4_bf16_second(const uint16_t *p)
+{
+    return (vec4)zip_last((halves8){0}, (halves8)load4(p));
 }
 static inline v16 v16_bf16_first(const uint16_t *line)
 {
-    return (v16){vec4_bf16(line), vec4_bf16(line + 8), vec4_bf16(line + 16), vec4_bf16(line + 24)};
+    return (v16){vec4_bf16_first(line), vec4_bf16_first(line + 8), vec4_bf16_first(line + 16),
+                 vec4_bf16_first(line + 24)};
 }
 static inline v16 v16_bf16_second(const uint16_t *line)
 {
-    return v16_bf16_first(line + 4);
+    return (v16){vec4_bf16_second(line), vec4_bf16_second(line + 8), vec4_bf16_second(line + 16),
+                 vec4_bf16_second(line + 24)};
 }
 static inline float v16_sum(v16 x)
 {
