@@ -180,10 +180,10 @@ struct device_ops {
                                const float *v, size_t ldkv, const struct attn_keys *keys,
                                const float *out, const float *dout, size_t ldo, const float *lse,
                                float *dq, size_t lddq, float *dk, float *dv, size_t lddkv);
-    // dgate =, dup =; may be in place of gate and up.
+    // dgate =, dup =; may be in place of gate and up. dout becomes out again, as swiglu makes it.
     void (*swiglu_backward)(struct device *d, size_t R, size_t F, const float *gate,
-                            const float *up, size_t ld, const float *dout, size_t lddo,
-                            float *dgate, float *dup, size_t lddg);
+                            const float *up, size_t ld, float *dout, size_t lddo, float *dgate,
+                            float *dup, size_t lddg);
     // out[row[r]] += x[r], r ascending.
     void (*scatter_add_rows)(struct device *d, size_t R, size_t C, const float *x, size_t ldx,
                              const int32_t *row, float *out, size_t ldo);

@@ -76,7 +76,7 @@ static void leave_branch(struct model *m, const struct weights *w, size_t R, con
     m->d->ops->rmsnorm_backward(m->d, R, C, x, C, norm, rstd, m->dxn, C, m->dx, C, dnorm);
 }
 
-// dact (R, F) = dy Wdown, in act's place, through SwiGLU in place into gate_up; dx +=
+// dact (R, F) = dy Wdown, through SwiGLU in place into gate_up, while act comes again; dx +=
 static void backward_ffn(struct model *m, const struct weights *w, size_t layer, size_t R,
                          struct layer_acts *a, float *grads)
 {
@@ -88,10 +88,9 @@ static void backward_ffn(struct model *m, const struct weights *w, size_t layer,
     float *dnorm = grad_of(m, grads, PARAM_FFN_NORM, layer);
 
     const float *dy = enter_branch(m, R, a->y_ffn, lw->ffn_norm, a->rstd_ffn, dnorm);
-    op->swiglu(d, R, F, gate, up, 2 * F, m->act, F);    // again: act (R, F)
-    op->gemm_dw(d, R, C, F, dy, C, m->act, F, grad_of(m, grads, PARAM_DOWN, layer));    // +=
     product_back(m, w, GEMM_SET, R, dy, &lw->down, m->act);
-    op->swiglu_backward(d, R, F, gate, up, 2 * F, m->act, F, gate, up, 2 * F);    // in place
+    op->swiglu_backward(d, R, F, gate, up, 2 * F, m->act, F, gate, up, 2 * F);    // all in place
+    op->gemm_dw(d, R, C, F, dy, C, m->act, F, grad_of(m, grads, PARAM_DOWN, layer));    // +=
 
     const float *in = forward_branch_input(m, R, a->x_mid, lw->ffn_norm, NULL);    // again
     // Gate, up +=
@@ -218,8 +217,11 @@ enum err model_train(struct model *m, const struct weights *w, const struct batc
     }
     struct loss_call call = {temperature, loss, arg};
     op->zero(m->d, m->dx, R * C * sizeof(float));
-    for (size_t first = 0; e == ERR_OK && first < b->n_out; first += HEAD_ROWS) {
-        backward_head_chunk(m, w, b, &call, x, first, MIN(HEAD_ROWS, b->n_out - first), grads);
+    size_t chunks = (b->n_out + HEAD_ROWS - 1) / HEAD_ROWS, first = 0;
+    for (size_t i = 0; e == ERR_OK && i < chunks; i++) {    // of one length
+        size_t n = (b->n_out - first) / (chunks - i);
+        backward_head_chunk(m, w, b, &call, x, first, n, grads);
+        first += n;
         e = forward_cancelled(cancel, why);
     }
     for (size_t l = m->dim.L; e == ERR_OK && l-- > 0;) {

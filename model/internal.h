@@ -10,7 +10,7 @@
 #include "model/model.h"
 
 enum {
-    HEAD_ROWS = 192,     // outs per chunk of logits: 192 * 49152 * 4 B = 38 MB
+    HEAD_ROWS = 256,     // outs per chunk of logits, at most: 256 * 49152 * 4 B = 50 MB
     TURN_ROWS = 1536,    // of a matrix W whose W^T is there at a time: whole panels
 };
 
@@ -142,7 +142,7 @@ struct model {
 
     struct layer_acts infer;
     float *xn;     // (rows_cap, C) a norm's output
-    float *act;    // (rows_cap, F) swiglu's output, in training then its gradient
+    float *act;    // (rows_cap, F) swiglu's output, in training its gradient first
 
     float *x_out, *xn_out;    // (head_rows, C)
     float *rstd_out;          // (head_rows)

@@ -172,14 +172,22 @@ static float dot(const float *x, const float *y, size_t D)
     return v16_sum(acc);
 }
 
-// Scores and their gradients: S and dP, (queries, keys), into p and ds.
+static void gather_queries(const struct back_tile *t, size_t at, size_t cols, struct back_block *b)
+{
+    gather(t->n, t->q, at, cols, b->q[0]);
+    gather(t->n, t->dout, at, cols, b->dout[0]);
+}
+
+// Scores and their gradients: S and dP, (queries, keys), into p and ds. q and dout are there if one
+// stretch holds all their columns.
 static void scores(const struct back_args *a, const struct back_tile *t, struct back_block *b,
                    const float *const *k, const float *const *v, size_t n)
 {
     for (size_t c = 0; c < a->D; c += WIDTH) {
         size_t cols = MIN(a->D - c, (size_t)WIDTH);
-        gather(t->n, t->q, c, cols, b->q[0]);
-        gather(t->n, t->dout, c, cols, b->dout[0]);
+        if (a->D > WIDTH) {
+            gather_queries(t, c, cols, b);
+        }
         gather(n, v, c, cols, b->k[0]);
         turn(n, b->k[0], b->vt[0]);
         gather(n, k, c, cols, b->k[0]);
@@ -216,8 +224,7 @@ static void add_gradients(const struct back_args *a, const struct back_tile *t,
     for (size_t c = 0; c < a->D; c += WIDTH) {
         size_t cols = MIN(a->D - c, (size_t)WIDTH);
         if (a->D > WIDTH) {    // or they are there already
-            gather(t->n, t->q, c, cols, b->q[0]);
-            gather(t->n, t->dout, c, cols, b->dout[0]);
+            gather_queries(t, c, cols, b);
             gather(n, k, c, cols, b->k[0]);
         }
         multiply(t->n, cols, n, b->ds[0], b->k[0], false, b->sums[0]);
@@ -242,6 +249,9 @@ static void run_tile(const struct back_args *a, struct back_tile *t, size_t g, c
     size_t start = attn_block(t->longest);
     for (size_t i = 0; i < t->n; i++) {
         start = MIN(start, attn_block(t->seen[i]));
+    }
+    if (a->D <= WIDTH) {
+        gather_queries(t, 0, a->D, &b);
     }
     for (size_t first = start; first < t->longest; first += KEY_BLOCK) {
         size_t n = MIN(t->longest - first, (size_t)KEY_BLOCK);

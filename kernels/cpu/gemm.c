@@ -13,13 +13,15 @@
 // bf16 weights come in lines of two steps, ordered so that interleaving with zeros, one instruction
 // that also loads, widens either step.
 //
-// A task is a block of rows (its x fits L2) times a group of panels; tasks of neighbouring row
-// blocks follow one another and find the panels in cache.
+// A task is a block of rows (its x fits L2) times a group of panels. Tasks go through a span of
+// groups, a few MB that stay in the last cache, with one block of rows after the other: a thread
+// fetches x and the pages of out, row by row far apart, once per span and not for each task.
 
 #include "kernels/cpu/ops.h"
 #include "kernels/cpu/tile.h"
 
 enum { LINE = 64, AHEAD = 32 * LINE };    // bytes; a step of a tile reads a line of each panel
+enum { SPAN_BYTES = 4 << 20 };
 
 struct tile_args {
     size_t K, ldx, ldo;
@@ -155,6 +157,7 @@ struct gemm_args {
     bool add;
     size_t R, N, K, ldx, ldo, panel;
     size_t n_panels, rows, row_blocks, groups;    // a task: one row block times one group of panels
+    size_t span;    // groups that meet a row block one after the other
     const float *x;
     const char *packed;
     float *out;
@@ -243,7 +246,9 @@ static void gemm_task(void *arg, size_t chunk, int thread)
 {
     (void)thread;
     const struct gemm_args *a = arg;
-    size_t first = chunk % a->row_blocks * a->rows, group = chunk / a->row_blocks;
+    size_t begin = chunk / (a->span * a->row_blocks) * a->span;
+    size_t span = MIN(a->span, a->groups - begin), at = chunk - begin * a->row_blocks;
+    size_t first = at / span * a->rows, group = begin + at % span;
     run_tiles(a, first, MIN(a->R, first + a->rows), group_start(a, group),
               group_start(a, group + 1));
 }
@@ -295,5 +300,6 @@ void OP(gemm)(struct device *d, enum dtype t, enum gemm_mode mode, size_t R, siz
     a.row_blocks = cpu_div_up(R, a.rows);
     a.n_panels = cpu_div_up(N, LANES);
     a.groups = panel_groups(&a, (size_t)pool_threads(d->pool));
+    a.span = MAX(SPAN_BYTES / (a.panel * cpu_div_up(a.n_panels, a.groups)), (size_t)1);
     cpu_run(d, a.groups * a.row_blocks, gemm_task, &a);
 }

@@ -11,7 +11,7 @@
 
 #include "kernels/cpu/ops.h"
 
-enum { ALIGNMENT = 64 };
+enum { ALIGNMENT = 64, ZERO_PIECE = 1 << 20 };
 static const size_t MAPPED_FROM = (size_t)4 << 20;
 static const size_t LARGEST = (size_t)1 << 46;
 
@@ -85,8 +85,21 @@ void cpu_copy(struct device *d, void *dst, const void *src, size_t bytes)
     memmove(dst, src, bytes);
 }
 
+struct span {
+    char *at;
+    size_t bytes;
+};
+
+static void zero_task(void *arg, size_t chunk, int thread)
+{
+    (void)thread;
+    const struct span *s = arg;
+    size_t first = chunk * ZERO_PIECE;
+    memset(s->at + first, 0, MIN(s->bytes - first, (size_t)ZERO_PIECE));
+}
+
 void cpu_zero(struct device *d, void *dst, size_t bytes)
 {
-    (void)d;
-    memset(dst, 0, bytes);
+    struct span s = {dst, bytes};
+    cpu_run(d, cpu_div_up(bytes, (size_t)ZERO_PIECE), zero_task, &s);
 }

@@ -140,7 +140,7 @@ void OP(attention_backward)(struct device *d, size_t R, size_t H, size_t G, size
                             size_t ldo, const float *lse, float *dq, size_t lddq, float *dk,
                             float *dv, size_t lddkv);
 void OP(swiglu_backward)(struct device *d, size_t R, size_t F, const float *gate, const float *up,
-                         size_t ld, const float *dout, size_t lddo, float *dgate, float *dup,
+                         size_t ld, float *dout, size_t lddo, float *dgate, float *dup,
                          size_t lddg);
 void OP(scatter_add_rows)(struct device *d, size_t R, size_t C, const float *x, size_t ldx,
                           const int32_t *row, float *out, size_t ldo);

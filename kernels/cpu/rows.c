@@ -232,7 +232,7 @@ void OP(rope)(struct device *d, size_t R, size_t heads, size_t D, float *x, size
 // ---- swiglu
 struct swiglu_args {
     size_t R, F, ld, ldo, lddg, grain;
-    const float *gate, *up, *dout;
+    const float *gate, *up;
     float *out, *dgate, *dup;
 };
 
@@ -277,28 +277,28 @@ static void swiglu_back_chunk(void *arg, size_t chunk, int thread)
     size_t end = MIN(a->R, (chunk + 1) * a->grain);
     for (size_t r = chunk * a->grain; r < end; r++) {
         const float *gate = a->gate + r * a->ld, *up = a->up + r * a->ld;
-        const float *dout = a->dout + r * a->ldo;
+        float *out = a->out + r * a->ldo;    // dout until now
         for (size_t i = 0; i < a->F; i += LANES) {
             size_t n = lanes_at(i, a->F);
             v16 g = v16_load_n(gate + i, n), u = v16_load_n(up + i, n);
-            v16 dy = v16_load_n(dout + i, n);
-            v16 s = sigmoid(g);
+            v16 dy = v16_load_n(out + i, n);
+            v16 s = sigmoid(g), silu = v16_mul(g, s);
             v16 slope = v16_mul(s, v16_fma(g, v16_sub(one, s), one));
             v16_store_n(a->dgate + r * a->lddg + i, v16_mul(v16_mul(dy, u), slope), n);
-            v16_store_n(a->dup + r * a->lddg + i, v16_mul(dy, v16_mul(g, s)), n);
+            v16_store_n(a->dup + r * a->lddg + i, v16_mul(dy, silu), n);
+            v16_store_n(out + i, v16_mul(silu, u), n);
         }
     }
 }
 
 void OP(swiglu_backward)(struct device *d, size_t R, size_t F, const float *gate, const float *up,
-                         size_t ld, const float *dout, size_t lddo, float *dgate, float *dup,
-                         size_t lddg)
+                         size_t ld, float *dout, size_t lddo, float *dgate, float *dup, size_t lddg)
 {
     struct swiglu_args a = {.R = R, .F = F, .ld = ld, .ldo = lddo, .lddg = lddg};
     a.grain = cpu_grain(R, 6 * F);
     a.gate = gate;
     a.up = up;
-    a.dout = dout;
+    a.out = dout;
     a.dgate = dgate;
     a.dup = dup;
     cpu_run(d, cpu_div_up(R, a.grain), swiglu_back_chunk, &a);

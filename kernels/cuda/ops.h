@@ -92,7 +92,7 @@ void cuda_norm_heads_backward(struct device *d, size_t R, size_t heads, size_t D
 void cuda_bias_backward(struct device *d, size_t R, size_t N, const float *dy, size_t ldy,
                         float *db);
 void cuda_swiglu_backward(struct device *d, size_t R, size_t F, const float *gate, const float *up,
-                          size_t ld, const float *dout, size_t lddo, float *dgate, float *dup,
+                          size_t ld, float *dout, size_t lddo, float *dgate, float *dup,
                           size_t lddg);
 void cuda_scatter_add_rows(struct device *d, size_t R, size_t C, const float *x, size_t ldx,
                            const int32_t *row, float *out, size_t ldo);

@@ -167,7 +167,7 @@ void cuda_rope(struct device *d, size_t R, size_t heads, size_t D, float *x, siz
 // ---- swiglu
 struct swiglu_args {
     size_t R, F, ld, ldo, lddg;
-    const float *gate, *up, *dout;
+    const float *gate, *up;
     float *out, *dgate, *dup;
 };
 
@@ -189,7 +189,7 @@ KERNEL(swiglu, struct swiglu_args, THREADS)
 void cuda_swiglu(struct device *d, size_t R, size_t F, const float *gate, const float *up,
                  size_t ld, float *out, size_t ldo)
 {
-    struct swiglu_args a = {R, F, ld, ldo, 0, gate, up, NULL, out, NULL, NULL};
+    struct swiglu_args a = {R, F, ld, ldo, 0, gate, up, out, NULL, NULL};
     LAUNCH(cuda_of(d), swiglu, div_up(R * F, THREADS), THREADS, 0, a);
 }
 
@@ -198,18 +198,20 @@ KERNEL(swiglu_backward, struct swiglu_args, THREADS)
     size_t i = global_index(THREADS);
     if (i < a->R * a->F) {
         size_t r = i / a->F, e = i % a->F;
-        float g = a->gate[r * a->ld + e], u = a->up[r * a->ld + e], dy = a->dout[r * a->ldo + e];
-        float s = sigmoid(g);
+        float g = a->gate[r * a->ld + e], u = a->up[r * a->ld + e];
+        float *out = &a->out[r * a->ldo + e];    // dout until now
+        float dy = *out, s = sigmoid(g);
         a->dgate[r * a->lddg + e] = dy * u * (s * fmaf(g, 1.0f - s, 1.0f));
         a->dup[r * a->lddg + e] = dy * (g * s);
+        *out = g * s * u;
     }
 }
 
 void cuda_swiglu_backward(struct device *d, size_t R, size_t F, const float *gate, const float *up,
-                          size_t ld, const float *dout, size_t lddo, float *dgate, float *dup,
+                          size_t ld, float *dout, size_t lddo, float *dgate, float *dup,
                           size_t lddg)
 {
-    struct swiglu_args a = {R, F, ld, lddo, lddg, gate, up, dout, NULL, dgate, dup};
+    struct swiglu_args a = {R, F, ld, lddo, lddg, gate, up, dout, dgate, dup};
     LAUNCH(cuda_of(d), swiglu_backward, div_up(R * F, THREADS), THREADS, 0, a);
 }
 

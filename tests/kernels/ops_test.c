@@ -276,13 +276,15 @@ static void swiglu_of(struct device *d)
     const float far_out[] = {-200.0f, 200.0f};
     float *gate = kit_random(d, n, 1, 8.0f), *up = kit_random(d, n, 2, 1.0f);
     d->ops->upload(d, gate, far_out, sizeof far_out);
-    float *dout = kit_random(d, n, 3, 1.0f), *out = kit_zeros(d, n);
+    float *dout = kit_random(d, n, 3, 1.0f), *out = kit_zeros(d, n);    // dout, then out again
     float *g0 = kit_get(d, gate, n), *u0 = kit_get(d, up, n), *dy0 = kit_get(d, dout, n);
     d->ops->swiglu(d, R, F, gate, up, ld, out, ld);
     d->ops->swiglu_backward(d, R, F, gate, up, ld, dout, ld, gate, up, ld);    // in place
     float *y = kit_get(d, out, n), *dgate = kit_get(d, gate, n), *dup = kit_get(d, up, n);
+    float *again = kit_get(d, dout, n);
     for (size_t i = 0; i < n; i++) {
         if (i % ld >= F) {
+            assert_true(again[i] == dy0[i]);    // rows end at F
             continue;
         }
         double g = (double)g0[i], u = (double)u0[i], dy = (double)dy0[i], h = 1e-6;
@@ -290,12 +292,13 @@ static void swiglu_of(struct device *d)
         double want_gate = dy * u * (silu(g + h) - silu(g - h)) / (2.0 * h);
         double want_up = dy * silu(g);
         kit_close_to("swiglu", 1, &y[i], &want, 1e-6, 1e-3);
+        assert_true(again[i] == y[i]);
         kit_close_to("dgate", 1, &dgate[i], &want_gate, 1e-6, 1e-2);
         kit_close_to("dup", 1, &dup[i], &want_up, 1e-6, 1e-3);
     }
     void *all[] = {gate, up, dout, out};
     kit_release(d, ARRAY_LEN(all), all);
-    void *host[] = {g0, u0, dy0, y, dgate, dup};
+    void *host[] = {g0, u0, dy0, y, dgate, dup, again};
     for (size_t i = 0; i < ARRAY_LEN(host); i++) {
         free(host[i]);
     }
