@@ -87,13 +87,13 @@ _Static_assert((int)KEY_BLOCK == (int)WIDTH && TILE_QUERIES % TILE_MAX_ROWS == 0
     }
 #if defined(CPU_ISA_AVX2)
 #define START_BY_ROW                                                                               \
-    if (steps >= TILE6_STEPS) {                                                                    \
-        k = steps - steps % TILE6_STEPS;                                                           \
+    if (steps >= TILE_TURN) {                                                                      \
+        k = steps - steps % TILE_TURN;                                                             \
         TILE6_BY_ROW(k, y, WIDTH, x, 256);                                                         \
     }
 #define START_BY_COLUMN                                                                            \
-    if (steps >= TILE6_STEPS) {                                                                    \
-        k = steps - steps % TILE6_STEPS;                                                           \
+    if (steps >= TILE_TURN) {                                                                      \
+        k = steps - steps % TILE_TURN;                                                             \
         TILE6_BY_COLUMN(k, y, 256, x, 256);                                                        \
     }
 _Static_assert(WIDTH * sizeof(float) == 256, "a row, from one step to the next");

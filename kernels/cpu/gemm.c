@@ -104,8 +104,8 @@ TILE(1, 4)
 TILE_F32(6, 1)
 #if defined(CPU_ISA_AVX2)
 #define START_6X1(FETCH)                                                                           \
-    if (t->K >= TILE6_STEPS) {                                                                     \
-        k = t->K - t->K % TILE6_STEPS;                                                             \
+    if (t->K >= TILE_TURN) {                                                                       \
+        k = t->K - t->K % TILE_TURN;                                                               \
         TILE6_BF16(k, t->x, t->ldx, w0, FETCH, fetch, t->stride);                                  \
         w0 += k * LANES;                                                                           \
     }

@@ -45,8 +45,8 @@ static void dw_tile(size_t R, const float *y, const float *x, size_t panel, bool
     TILE_OVER(TILE_EACH, TILE_DECLARE)
     size_t k = 0;
 #if defined(CPU_ISA_AVX2)
-    if (R >= TILE6_STEPS) {
-        k = R - R % TILE6_STEPS;
+    if (R >= TILE_TURN) {
+        k = R - R % TILE_TURN;
         TILE6_BY_COLUMN(k, y, 24, x, 64);
     }
 #endif
@@ -173,9 +173,8 @@ static void dw_task(void *arg, size_t chunk, int thread)
 // Rows of each chain but the last: as few chains as may be, of whole turns of a tile's loop.
 static size_t stretch_of(size_t R)
 {
-    enum { TURN = 8 };
     size_t even = cpu_div_up(R, cpu_div_up(R, (size_t)DW_STRETCH));
-    return cpu_div_up(even, (size_t)TURN) * TURN;
+    return cpu_div_up(even, (size_t)TILE_TURN) * TILE_TURN;
 }
 
 void OP(gemm_dw)(struct device *d, size_t R, size_t N, size_t K, const float *dy, size_t ldy,

@@ -6,16 +6,12 @@
 // limits the tile.
 //
 // The macros set the variables c0_0 … c5_0 that TILE_DECLARE made: they start chains and do not go
-// on with them. They take n steps, a multiple of TILE6_STEPS and not 0. Everything else is as in
+// on with them. They take n steps, a multiple of TILE_TURN and not 0. Everything else is as in
 // TILE_STEP_1: the chain of an element never leaves its lane, a step is one fused multiply-add.
 #ifndef CARAVAN_KERNELS_CPU_TILE_AVX2_H
 #define CARAVAN_KERNELS_CPU_TILE_AVX2_H
 
 #include "kernels/cpu/vec.h"
-
-// Of one turn of the loops: enough that a step is 20 instructions and hardly more. Instructions are
-// what counts: beside another hyperthread, 21 where it was 23 gave 1.07 to 1.09 times the rate.
-enum { TILE6_STEPS = 8 };
 
 // clang-format off
 #define TILE6_SUMS                                                                                 \
@@ -79,7 +75,7 @@ enum { TILE6_STEPS = 8 };
     do {                                                                                           \
         const float *y0_ = (y), *y3_ = y0_ + 3 * (ldy);                                            \
         const void *w_ = (panel);                                                                  \
-        size_t turns_ = (n) / TILE6_STEPS;                                                         \
+        size_t turns_ = (n) / TILE_TURN;                                                           \
         __asm__(TILE6_ZEROS                                                                        \
                 "vpxor %%ymm14, %%ymm14, %%ymm14\n\t"                                              \
                 TILE6_LOOP                                                                         \
@@ -99,7 +95,7 @@ enum { TILE6_STEPS = 8 };
 #define TILE6_BY_ROW(n, y, ldy, weights, w_bytes)                                                  \
     do {                                                                                           \
         const float *y0_ = (y), *y3_ = y0_ + 3 * (ldy), *w_ = (weights);                           \
-        size_t turns_ = (n) / TILE6_STEPS;                                                         \
+        size_t turns_ = (n) / TILE_TURN;                                                           \
         __asm__(TILE6_ZEROS                                                                        \
                 TILE6_LOOP                                                                         \
                 TILE6_F32(0, w_bytes) TILE6_STEP_BY_ROW(0)                                         \
@@ -123,7 +119,7 @@ enum { TILE6_STEPS = 8 };
 #define TILE6_BY_COLUMN(n, factors, y_bytes, weights, w_bytes)                                     \
     do {                                                                                           \
         const float *y_ = (factors), *w_ = (weights);                                              \
-        size_t turns_ = (n) / TILE6_STEPS;                                                         \
+        size_t turns_ = (n) / TILE_TURN;                                                           \
         __asm__(TILE6_ZEROS                                                                        \
                 TILE6_LOOP                                                                         \
                 TILE6_F32(0, w_bytes) TILE6_STEP_BY_COLUMN(0, y_bytes)                             \

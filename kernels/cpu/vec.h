@@ -22,6 +22,8 @@
 #include <immintrin.h>
 #endif
 
+#include "kernels/cpu/turn.h"
+
 enum { LANES = 16 };
 
 // ---- AVX-512
@@ -294,8 +296,6 @@ static inline v16 v16_sum16(const v16 a[16])
 
 // ---- portable
 #else
-
-#include "kernels/cpu/turn.h"
 
 typedef float vec4 __attribute__((vector_size(16)));
 typedef struct {
