@@ -16,7 +16,8 @@
 
 struct attn_args {
     size_t R, H, G, D, ldq, ldkv, ldo;
-    size_t rows, split;    // a task: so many rows, and all key heads (split 1) or one (split G)
+    size_t split;    // a task: some rows, and all key heads (split 1) or one (split G)
+    struct cpu_cut rows;
     float scale;
     const float *q, *k, *v;
     const struct attn_keys *keys;
@@ -208,7 +209,8 @@ static void task(void *arg, size_t chunk, int thread)
     (void)thread;
     const struct attn_args *a = arg;
     size_t heads = a->G / a->split, begin = chunk % a->split * heads;
-    size_t first = chunk / a->split * a->rows, limit = MIN(a->R, first + a->rows);
+    size_t first = cpu_cut_start(&a->rows, chunk / a->split);
+    size_t limit = cpu_cut_start(&a->rows, chunk / a->split + 1);
     while (first < limit) {
         size_t end, longest = attn_run(a->keys, first, limit, &end);
         for (size_t g = begin; g < begin + heads; g++) {
@@ -233,6 +235,7 @@ void OP(attention)(struct device *d, size_t R, size_t H, size_t G, size_t D, flo
     a.lse = lse;
     size_t tasks = 4 * (size_t)pool_threads(d->pool);
     a.split = R >= tasks ? 1 : G;
-    a.rows = MIN(MAX(R * a.split / tasks, (size_t)1), (size_t)TILE_ROWS);
-    cpu_run(d, cpu_div_up(R, a.rows) * a.split, task, &a);
+    size_t most = MIN(MAX(R * a.split / tasks, (size_t)1), (size_t)TILE_ROWS);
+    a.rows = cpu_cut_plan(d, R, most == TILE_ROWS ? most : 1, most);
+    cpu_run(d, a.rows.tasks * a.split, task, &a);
 }

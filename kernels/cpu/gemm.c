@@ -156,8 +156,11 @@ struct gemm_args {
     enum dtype t;
     bool add;
     size_t R, N, K, ldx, ldo, panel;
-    size_t n_panels, rows, row_blocks, groups;    // a task: one row block times one group of panels
-    size_t span;    // groups that meet a row block one after the other
+    size_t n_panels, rows, row_blocks;
+    // What tasks are cut from: the widest tile's panels times a block of rows.
+    size_t units;    // of a row block
+    size_t span;     // units that meet a row block one after the other
+    struct cpu_cut cut;
     const float *x;
     const char *packed;
     float *out;
@@ -236,36 +239,31 @@ static void run_tiles(const struct gemm_args *a, size_t first, size_t last, size
     }
 }
 
-static size_t group_start(const struct gemm_args *a, size_t group)
-{
-    size_t units = cpu_div_up(a->n_panels, TILE_MAX_PANELS);
-    return MIN(group * units / a->groups * TILE_MAX_PANELS, a->n_panels);
-}
-
 static void gemm_task(void *arg, size_t chunk, int thread)
 {
     (void)thread;
     const struct gemm_args *a = arg;
-    size_t begin = chunk / (a->span * a->row_blocks) * a->span;
-    size_t span = MIN(a->span, a->groups - begin), at = chunk - begin * a->row_blocks;
-    size_t first = at / span * a->rows, group = begin + at % span;
-    run_tiles(a, first, MIN(a->R, first + a->rows), group_start(a, group),
-              group_start(a, group + 1));
+    size_t at = cpu_cut_start(&a->cut, chunk), end = cpu_cut_start(&a->cut, chunk + 1);
+    while (at < end) {
+        size_t span = at / (a->span * a->row_blocks) * a->span;    // its first unit
+        size_t width = MIN(a->span, a->units - span), in_span = at - span * a->row_blocks;
+        size_t row = in_span / width * a->rows, unit = span + in_span % width;
+        size_t n = MIN(span + width - unit, end - at);
+        run_tiles(a, row, MIN(a->R, row + a->rows), unit * TILE_MAX_PANELS,
+                  MIN(a->n_panels, (unit + n) * TILE_MAX_PANELS));
+        at += n;
+    }
 }
 
-// As many tasks for every thread, or one would wait for the other: eight, so that a thread that was
-// held up does less, but none so small that handing it out shows or so large that its end does.
-// Unit: multiplications; fetching a weight from memory counts as five.
-static size_t panel_groups(const struct gemm_args *a, size_t threads)
+// Tasks: none so small that handing it out shows, none so large that a thread that is held up in it
+// holds up the others. Costs are in multiplications; fetching a weight from memory counts as five.
+static void cut_tasks(const struct device *d, struct gemm_args *a)
 {
-    enum { SMALL = 250000, LARGE = 8000000 };
-    size_t cost = (MIN(a->R, a->rows) + 5) * a->K * LANES * a->n_panels * a->row_blocks;
-    size_t tasks = MAX(MIN(cost / SMALL, 8 * threads), cost / LARGE);
-    if (tasks > threads) {
-        tasks = cpu_div_up(tasks, threads) * threads;
-    }
-    return MIN(cpu_div_up(MAX(tasks, (size_t)1), a->row_blocks),
-               cpu_div_up(a->n_panels, TILE_MAX_PANELS));
+    enum { LEAST = 250000, MOST = 8000000 };
+    size_t unit = (MIN(a->R, a->rows) + 5) * a->K * LANES * TILE_MAX_PANELS;
+    a->units = cpu_div_up(a->n_panels, TILE_MAX_PANELS);
+    a->span = MAX(SPAN_BYTES / (TILE_MAX_PANELS * a->panel), (size_t)1);
+    a->cut = cpu_cut_plan(d, a->units * a->row_blocks, cpu_div_up(LEAST, unit), MOST / unit);
 }
 
 void OP(gemm_columns)(enum dtype t, size_t R, size_t N, size_t K, const float *x, size_t ldx,
@@ -299,7 +297,6 @@ void OP(gemm)(struct device *d, enum dtype t, enum gemm_mode mode, size_t R, siz
     a.rows = cpu_div_up(cpu_div_up(R, a.row_blocks), TILE_MAX_ROWS) * TILE_MAX_ROWS;
     a.row_blocks = cpu_div_up(R, a.rows);
     a.n_panels = cpu_div_up(N, LANES);
-    a.groups = panel_groups(&a, (size_t)pool_threads(d->pool));
-    a.span = MAX(SPAN_BYTES / (a.panel * cpu_div_up(a.n_panels, a.groups)), (size_t)1);
-    cpu_run(d, a.groups * a.row_blocks, gemm_task, &a);
+    cut_tasks(d, &a);
+    cpu_run(d, a.cut.tasks, gemm_task, &a);
 }

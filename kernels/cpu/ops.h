@@ -78,6 +78,43 @@ static inline size_t cpu_grain(size_t n, size_t cost)
     return MAX(cpu_div_up(n, MAX(chunks, (size_t)1)), (size_t)1);
 }
 
+// Work of `all` units cut into tasks that shrink towards the end, so that all threads end together
+// however fast each was: a task takes its share of what is left (guided self-scheduling,
+// Polychronopoulos and Kuck 1987), at most `most` and, while there is as much, at least `least`.
+struct cpu_cut {
+    size_t all, share, least, most;
+    size_t full, tasks;    // tasks of `most`, the first ones; all tasks
+};
+
+static inline size_t cpu_cut_next(const struct cpu_cut *c, size_t left)
+{
+    return MIN(left, MAX(left / c->share, c->least));
+}
+
+static inline struct cpu_cut cpu_cut_plan(const struct device *d, size_t all, size_t least,
+                                          size_t most)
+{
+    struct cpu_cut c = {.all = all, .least = least, .most = MAX(least, most)};
+    c.share = 2 * (size_t)pool_threads(d->pool);
+    size_t tapered = c.share * c.most, left = all;
+    c.full = left > tapered ? cpu_div_up(left - tapered, c.most) : 0;
+    left -= c.full * c.most;
+    for (c.tasks = c.full; left > 0; c.tasks++) {
+        left -= cpu_cut_next(&c, left);
+    }
+    return c;
+}
+
+// Where a task starts; the last one ends where the next would start.
+static inline size_t cpu_cut_start(const struct cpu_cut *c, size_t task)
+{
+    size_t full = MIN(task, c->full), left = c->all - full * c->most;
+    for (size_t i = full; i < task; i++) {
+        left -= cpu_cut_next(c, left);
+    }
+    return c->all - left;
+}
+
 // table.c's members. The memory ops are common to all sets (device.c).
 enum err cpu_alloc(struct device *d, size_t bytes, void **out, struct why *why);
 void cpu_release(struct device *d, void *p);
