@@ -242,6 +242,35 @@ static void a_row_alone_equals_the_row_among_others(void **state)
     }
 }
 
+// Weights of 5 MB and rows that fill several blocks: more than tasks take in one span (gemm.c), cut
+// otherwise for every number of threads. Zeros wherever a task went missing, twice the sum wherever
+// two met.
+static void products_larger_than_a_span_miss_nothing(void **state)
+{
+    (void)state;
+    const size_t R = 53, N = 1210, K = 2048;
+    for (int kind = 0; kind < KIT_CPU_KINDS; kind++) {
+        for (int threads = 1; threads <= 3; threads++) {
+            struct device *d = kit_open(kit_kinds[kind], threads);
+            if (d == NULL) {
+                continue;
+            }
+            float *x = kit_random(d, R * K, 1, 1.0f), *w = kit_random(d, N * K, 2, 1.0f);
+            float *want = kit_zeros(d, R * N), *got = kit_zeros(d, R * N);
+            void *packed = kit_pack(d, DTYPE_BF16, N, K, w, NULL);
+            for (size_t r = 0; r < R; r++) {
+                d->ops->gemm(d, DTYPE_BF16, GEMM_SET, 1, N, K, x + r * K, K, packed, want + r * N,
+                             N);
+            }
+            d->ops->gemm(d, DTYPE_BF16, GEMM_ADD, R, N, K, x, K, packed, got, N);
+            kit_same_on(d, kit_kinds[kind], R * N, got, want);
+            void *all[] = {x, w, want, got, packed};
+            kit_release(d, ARRAY_LEN(all), all);
+            kit_close(d);
+        }
+    }
+}
+
 // Rows of one list in one call, against each row in a call of its own with a list of its own and
 // its keys elsewhere in memory.
 static void check_places(int32_t window)
@@ -423,6 +452,7 @@ int main(void)
         cmocka_unit_test(these_are_the_bits_of_cpu_f32_1),
         cmocka_unit_test(subnormals_are_zero_on_every_path),
         cmocka_unit_test(a_row_alone_equals_the_row_among_others),
+        cmocka_unit_test(products_larger_than_a_span_miss_nothing),
         cmocka_unit_test(where_keys_lie_and_who_shares_them_does_not_show),
         cmocka_unit_test(a_window_hides_keys_and_nothing_else),
         cmocka_unit_test(gradients_do_not_depend_on_threads),
