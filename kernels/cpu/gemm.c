@@ -13,9 +13,10 @@
 // bf16 weights come in lines of two steps, ordered so that interleaving with zeros, one instruction
 // that also loads, widens either step.
 //
-// A task is a block of rows (its x fits L2) times a group of panels. Tasks go through a span of
-// groups, a few MB that stay in the last cache, with one block of rows after the other: a thread
-// fetches x and the pages of out, row by row far apart, once per span and not for each task.
+// Work is one line of units, a block of rows (its x fits L2) times the widest tile's panels: panel
+// by panel through a span of weights, a few MB that stay in the last cache, for one block of rows
+// after the other, then the next span. So a thread fetches x and the pages of out, whose rows lie far
+// apart, once per span. A task is a piece of that line and may end in another block of rows.
 
 #include "kernels/cpu/ops.h"
 #include "kernels/cpu/tile.h"

@@ -276,12 +276,12 @@ static void swiglu_of(struct device *d)
     const float far_out[] = {-200.0f, 200.0f};
     float *gate = kit_random(d, n, 1, 8.0f), *up = kit_random(d, n, 2, 1.0f);
     d->ops->upload(d, gate, far_out, sizeof far_out);
-    float *dout = kit_random(d, n, 3, 1.0f), *out = kit_zeros(d, n);    // dout, then out again
+    float *dout = kit_random(d, n, 3, 1.0f), *out = kit_zeros(d, n);
     float *g0 = kit_get(d, gate, n), *u0 = kit_get(d, up, n), *dy0 = kit_get(d, dout, n);
     d->ops->swiglu(d, R, F, gate, up, ld, out, ld);
     d->ops->swiglu_backward(d, R, F, gate, up, ld, dout, ld, gate, up, ld);    // in place
     float *y = kit_get(d, out, n), *dgate = kit_get(d, gate, n), *dup = kit_get(d, up, n);
-    float *again = kit_get(d, dout, n);
+    float *again = kit_get(d, dout, n);    // out once more
     for (size_t i = 0; i < n; i++) {
         if (i % ld >= F) {
             assert_true(again[i] == dy0[i]);    // rows end at F
